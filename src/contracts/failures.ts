@@ -1,0 +1,36 @@
+/** `ApplicationFailure` types; a caller switches on these, never on messages. */
+export const failureTypes = {
+  /** Input that no retry can repair; the message names the field. */
+  invalidInput: 'InvalidInput',
+  notFound: 'NotFound',
+  /** A compare-and-set lost: somebody else moved the ref. */
+  refConflict: 'RefConflict',
+  /** Same job name, another spec. */
+  jobConflict: 'JobConflict',
+  jobFailed: 'JobFailed',
+  badData: 'BadData',
+  corruptBlob: 'CorruptBlob',
+  refused: 'Refused',
+  notYet: 'NotYet',
+  loopNotApplied: 'LoopNotApplied',
+} as const;
+export type FailureType = (typeof failureTypes)[keyof typeof failureTypes];
+
+/**
+ * Why a job ended without success. The class decides what happens next (DESIGN §2), never a blind retry:
+ * `preempted` `capacity` `infrastructure` resume from the checkpoint; `outOfMemory` `timeLimit` take the next bigger
+ * resources; `stalled` resumes once, then parks; `lost` is surfaced; `userError` `badData` park; `diverged` fails the gate.
+ */
+export const failureClasses = [
+  'preempted',
+  'capacity',
+  'infrastructure',
+  'outOfMemory',
+  'timeLimit',
+  'stalled',
+  'lost',
+  'userError',
+  'badData',
+  'diverged',
+] as const;
+export type FailureClass = (typeof failureClasses)[number];

@@ -1,0 +1,223 @@
+import { z } from 'zod';
+import { SecretRef } from './job.ts';
+import { isName } from './names.ts';
+import { parseDuration, parsePoints, parseRelative, parseRequests, parseShare, parseSize, UnitError } from './units.ts';
+import { defaultDirection, type GateMetric, type MetricName, metricNames } from './verdict.ts';
+
+/**
+ * `loop.yaml` (DESIGN §7). The input side is what people write, units included; the output side (`LoopSpec`) is what the
+ * rest of the code reads: milliseconds, bytes, fractions. `goto3 schema loop` publishes the input side as JSON Schema.
+ */
+const withUnit = <T>(parse: (text: string) => T, example: string) =>
+  z
+    .string()
+    .meta({ examples: [example] })
+    .transform((text, context): T => {
+      try {
+        return parse(text);
+      } catch (error) {
+        if (!(error instanceof UnitError)) throw error;
+        context.addIssue({ code: 'custom', message: error.message });
+        return z.NEVER;
+      }
+    });
+const duration = withUnit((t) => parseDuration(t), '10m');
+const size = withUnit(parseSize, '1GiB');
+const share = withUnit(parseShare, '20%');
+const points = withUnit(parsePoints, '2pt');
+const relative = withUnit(parseRelative, '+50%');
+const requests = withUnit(parseRequests, '300 requests');
+const percentWeight = withUnit((t) => {
+  const weight = parseShare(t) * 100;
+  if (weight <= 0 || weight >= 100)
+    throw new UnitError(`expected a canary weight between 0% and 100%, got ${JSON.stringify(t)}`);
+  return weight;
+}, '5%');
+
+const name = z.string().refine(isName, 'expected lower-case letters, digits, ".", "_" and "-", at most 63 characters');
+const column = z
+  .string()
+  .min(1)
+  .max(128)
+  .refine((c) => c !== '__proto__', 'not a column name');
+const program = z.array(z.string().min(1)).min(1);
+const environment = z.record(
+  z.string().regex(/^[A-Z_][A-Z0-9_]*$/, 'expected an environment name in capitals'),
+  z.union([z.string(), SecretRef]),
+);
+const scalar = z.union([z.string(), z.number(), z.boolean()]);
+
+const dataSchema = z.strictObject({
+  program,
+  poll: z.union([z.literal('push'), duration]).default('push'),
+  env: environment.default({}),
+  columns: z.strictObject({ id: column, time: column, label: column, features: z.array(column).min(1) }),
+  labelDelay: withUnit((t) => parseDuration(t, { zero: true }), '1d').default(0),
+  holdout: z.strictObject({ share, newest: z.number().int().positive() }),
+  checks: z
+    .strictObject({
+      schema: z.literal('strict').default('strict'),
+      labelDisagreement: share.optional(),
+      minRows: z.number().int().positive().default(100),
+      minClassShare: share.default(0.01),
+    })
+    .prefault({}),
+  slices: z.array(column).default([]),
+});
+
+const baseSchema = z
+  .strictObject({
+    from: z.literal('scratch').default('scratch'),
+    warmStart: z.enum(['champion', 'never']).default('champion'),
+    freshEvery: z.number().int().positive().default(10),
+  })
+  .prefault({});
+
+const trainSchema = z.strictObject({
+  program,
+  env: environment.default({}),
+  hyperparameters: z.record(z.string().min(1).max(256), scalar).default({}),
+  resources: z
+    .strictObject({
+      gpus: z.number().int().min(0).max(64).default(0),
+      cpus: z.number().int().min(1).max(1024).default(1),
+      memory: size.default(2 ** 30),
+      time: duration.default(600_000),
+    })
+    .prefault({}),
+  progressTimeout: duration.default(120_000),
+  runsOn: z.literal('local').default('local'),
+});
+
+const metricLimit = z.union([z.number(), duration, size]);
+const gateMetricSchema = z
+  .strictObject({
+    metric: z.enum(metricNames),
+    direction: z.enum(['higher', 'lower']).optional(),
+    floor: z.number().optional(),
+    ceiling: metricLimit.optional(),
+    margin: points.optional(),
+    worseBy: relative.optional(),
+    slices: z.array(column).default([]),
+    minRows: z.number().int().positive().default(200),
+    tooSmall: z.enum(['report', 'inconclusive']).default('report'),
+  })
+  .superRefine((m, context) => {
+    if (m.floor === undefined && m.ceiling === undefined && m.margin === undefined && m.worseBy === undefined)
+      context.addIssue({ code: 'custom', message: 'expected at least one of floor, ceiling, margin, worseBy' });
+    for (const key of ['margin', 'worseBy'] as const)
+      if (m[key] !== undefined && m[key] < 0)
+        context.addIssue({ code: 'custom', path: [key], message: 'expected a loss that is allowed, zero or more' });
+  })
+  .transform((m): GateMetric => ({ ...m, direction: m.direction ?? defaultDirection[m.metric as MetricName] }));
+
+const gateSchema = z.strictObject({
+  against: z.array(z.enum(['champion', 'anchor'])).default(['champion', 'anchor']),
+  anchorMargin: points.optional(),
+  metrics: z.array(gateMetricSchema).min(1),
+  onInconclusive: z.enum(['hold', 'ask']).default('hold'),
+});
+
+const approvalSchema = z.union([
+  z.literal('auto'),
+  z.strictObject({
+    by: z.array(z.string().min(1)).min(1),
+    notBy: z.literal('author').optional(),
+    within: duration,
+    onTimeout: z.enum(['reject', 'park']).default('reject'),
+  }),
+]);
+
+const rolloutSchema = z.strictObject({
+  endpoint: name,
+  canary: z
+    .array(percentWeight)
+    .default([5, 25, 50])
+    .refine((w) => w.every((x, i) => i === 0 || x > w[i - 1]!), 'expected weights that rise'),
+  each: z
+    .strictObject({
+      atLeast: requests.default(300),
+      atMost: duration.default(3_600_000),
+      onTimeout: z.enum(['rollback', 'continue']).default('rollback'),
+    })
+    .prefault({}),
+  rollbackOn: z.strictObject({ errorRate: points.default(0.01), latencyP99: relative.default(0.5) }).prefault({}),
+  probation: z
+    .strictObject({
+      for: duration,
+      rollbackOn: z.strictObject({ accuracy: points.refine((p) => p < 0, 'expected a loss such as "-3pt"') }),
+    })
+    .optional(),
+});
+
+const notifyEvents = ['parked', 'rolledBack', 'approvalNeeded', 'paused', 'overBudget'] as const;
+
+export const LoopSpecSchema = z
+  .strictObject({
+    apiVersion: z.literal('goto3/v1'),
+    loop: name,
+    model: name,
+    data: dataSchema,
+    base: baseSchema,
+    train: trainSchema,
+    evaluate: z.strictObject({ program }).optional(),
+    quantize: z
+      .union([z.literal('never'), z.strictObject({ int8: z.literal('dynamic'), margin: points })])
+      .default('never'),
+    gate: gateSchema,
+    approval: approvalSchema.default('auto'),
+    rollout: z.union([z.literal('none'), rolloutSchema]),
+    triggers: z
+      .strictObject({
+        newRows: z.number().int().positive().optional(),
+        schedule: z.strictObject({ cron: z.string().min(1), timezone: z.string().default('UTC') }).optional(),
+        liveAccuracyBelow: z.number().min(0).max(1).optional(),
+      })
+      .prefault({}),
+    limits: z
+      .strictObject({
+        minInterval: withUnit((t) => parseDuration(t, { zero: true }), '30s').default(0),
+        cyclesPerDay: z.number().int().positive().default(48),
+        gpuHoursPerDay: z.number().positive().default(24),
+        pauseAfterFailures: z.number().int().positive().default(3),
+        /** A one-off is a loop with `cycles: 1`. */
+        cycles: z.number().int().positive().optional(),
+      })
+      .prefault({}),
+    notify: z.strictObject({ on: z.array(z.enum(notifyEvents)).min(1), webhook: SecretRef }).optional(),
+  })
+  .superRefine((spec, context) => {
+    for (const [i, metric] of spec.gate.metrics.entries())
+      for (const slice of metric.slices)
+        if (!spec.data.slices.includes(slice))
+          context.addIssue({
+            code: 'custom',
+            path: ['gate', 'metrics', i, 'slices'],
+            message: `slice "${slice}" is not in data.slices`,
+          });
+    if (spec.quantize !== 'never' && spec.quantize.margin < 0)
+      context.addIssue({
+        code: 'custom',
+        path: ['quantize', 'margin'],
+        message: 'expected a loss that is allowed, zero or more',
+      });
+  });
+
+/** What people write. */
+export type LoopFile = z.input<typeof LoopSpecSchema>;
+/** What the code reads: units resolved, defaults filled in. */
+export type LoopSpec = z.output<typeof LoopSpecSchema>;
+
+/** The spec as the store keeps it: what was written, and where its relative paths start. */
+export const AppliedLoop = z.strictObject({
+  schema: z.literal('goto3/applied-loop/v1'),
+  /** The file's content as parsed from YAML, before defaults. */
+  file: z.record(z.string(), z.unknown()),
+  /** Absolute folder of the file. */
+  folder: z.string(),
+  appliedBy: z.string(),
+});
+export type AppliedLoop = z.infer<typeof AppliedLoop>;
+
+/** Type-checks a loop written in TypeScript. */
+export const defineLoop = (file: LoopFile): LoopFile => file;

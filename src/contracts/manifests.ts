@@ -1,0 +1,216 @@
+import { z } from 'zod';
+import { ArtifactFile, Digest as DigestSchema } from './digest.ts';
+import { FailureClassSchema } from './job.ts';
+import { ModelSignature } from './model.ts';
+import { Verdict } from './verdict.ts';
+
+/**
+ * What the store remembers: canonical JSON, themselves blobs. `parents` are digests of other manifests, so lineage is a
+ * walk (DESIGN §3).
+ */
+const Digest = DigestSchema.transform((d) => d as `sha256:${string}`);
+const common = { parents: z.array(Digest), createdAt: z.string() };
+
+/** Rows as JSONL, appended by one run of the data program. */
+export const DatasetSegment = z.strictObject({
+  rows: Digest,
+  rowCount: z.number().int().nonnegative(),
+  /** Oldest and newest `time` of its rows, ISO. */
+  from: z.string(),
+  to: z.string(),
+});
+export type DatasetSegment = z.infer<typeof DatasetSegment>;
+
+export const Dataset = z.strictObject({
+  kind: z.literal('Dataset'),
+  ...common,
+  loop: z.string(),
+  /** Oldest first; a new snapshot shares all earlier segments. */
+  segments: z.array(DatasetSegment),
+  rowCount: z.number().int().nonnegative(),
+  classCounts: z.record(z.string(), z.number().int()),
+  /** What the data program wants as `--since` next time. */
+  cursor: z.string(),
+  columns: z.strictObject({ id: z.string(), time: z.string(), label: z.string(), features: z.array(z.string()) }),
+  /** Share of rows, by hash of their normalised content, that is never trained on. */
+  holdoutShare: z.number(),
+});
+export type Dataset = z.infer<typeof Dataset>;
+
+export const Run = z.strictObject({
+  kind: z.literal('Run'),
+  ...common,
+  /** `<loop>/<n>/<step>/<attempt>`. */
+  job: z.string(),
+  jobSpec: Digest,
+  program: z.array(z.string()),
+  /** SHA-256 of the program's own file, where argv names one. */
+  programDigest: Digest.optional(),
+  hyperparameters: z.record(z.string(), z.string()),
+  metrics: z.record(z.string(), z.number()),
+  /** The metrics stream, JSONL. */
+  history: Digest.optional(),
+  durationMs: z.number(),
+  attempts: z.number().int().positive(),
+});
+export type Run = z.infer<typeof Run>;
+
+export const Model = z.strictObject({
+  kind: z.literal('Model'),
+  ...common,
+  model: z.string(),
+  loop: z.string(),
+  cycle: z.number().int().positive(),
+  precision: z.enum(['fp32', 'int8']),
+  files: z.array(ArtifactFile).min(1),
+  signature: ModelSignature,
+  sizeBytes: z.number().int().positive(),
+  /** The run that made it, or the model that was quantized. */
+  run: Digest,
+  dataset: Digest,
+  /** The champion whose weights it started from. */
+  warmStart: Digest.optional(),
+});
+export type Model = z.infer<typeof Model>;
+
+/** A metric with its two-sided 95 % interval. `undefined` bounds: not defined on these rows. */
+export const MetricValue = z.strictObject({
+  value: z.number().nullable(),
+  lower: z.number().nullable(),
+  upper: z.number().nullable(),
+  /** Rows that the metric rests on. */
+  rows: z.number().int().nonnegative(),
+});
+export type MetricValue = z.infer<typeof MetricValue>;
+
+export const Evaluation = z.strictObject({
+  kind: z.literal('Evaluation'),
+  ...common,
+  model: Digest,
+  dataset: Digest,
+  /** Per-row outcomes, JSONL of `RowOutcome`. */
+  outcomes: Digest,
+  rowCount: z.number().int().nonnegative(),
+  metrics: z.record(z.string(), MetricValue),
+  slices: z.record(z.string(), z.record(z.string(), MetricValue)),
+  latency: z.strictObject({ p50Ms: z.number(), p95Ms: z.number(), p99Ms: z.number(), samples: z.number().int() }),
+  sizeBytes: z.number().int().positive(),
+  /** The model loaded in a child process and answered. */
+  servable: z.boolean(),
+});
+export type Evaluation = z.infer<typeof Evaluation>;
+
+/** One row of `Evaluation.outcomes`. */
+export const RowOutcome = z.strictObject({
+  id: z.string(),
+  /** ISO. */
+  time: z.string(),
+  label: z.string(),
+  predicted: z.string(),
+  /** Probability of the positive class, or the predicted value. */
+  score: z.number(),
+  /** `slice=value` memberships. */
+  slices: z.array(z.string()),
+});
+export type RowOutcome = z.infer<typeof RowOutcome>;
+
+export const VerdictManifest = z.strictObject({
+  kind: z.literal('Verdict'),
+  ...common,
+  candidate: Digest,
+  champion: Digest.nullable(),
+  anchor: Digest.nullable(),
+  /** Evaluations that the verdict rests on; with the gate below they reproduce it bit for bit. */
+  evaluations: z.array(Digest),
+  /** Digest of the canonical gate spec. */
+  gate: Digest,
+  verdict: Verdict,
+});
+export type VerdictManifest = z.infer<typeof VerdictManifest>;
+
+export const Deployment = z.strictObject({
+  kind: z.literal('Deployment'),
+  ...common,
+  endpoint: z.string(),
+  model: Digest,
+  outcome: z.enum(['deployed', 'rolledBack', 'refused', 'withdrawn', 'superseded']),
+  reason: z.string(),
+  steps: z.array(
+    z.strictObject({
+      weight: z.number(),
+      startedAt: z.string(),
+      endedAt: z.string(),
+      candidateRequests: z.number().int(),
+      stableRequests: z.number().int(),
+      backgroundShare: z.number(),
+      candidateErrors: z.number().int(),
+      stableErrors: z.number().int(),
+      decision: z.string(),
+    }),
+  ),
+});
+export type Deployment = z.infer<typeof Deployment>;
+
+/** Where the time of a cycle went, in milliseconds; what is in no phase is orchestration. */
+export const CyclePhases = z.record(z.string(), z.number());
+
+export const CycleReport = z.strictObject({
+  kind: z.literal('CycleReport'),
+  ...common,
+  loop: z.string(),
+  cycle: z.number().int().positive(),
+  reason: z.string(),
+  startedAt: z.string(),
+  endedAt: z.string(),
+  outcome: z.enum([
+    'deployed',
+    'approved',
+    'approvedNotDeployed',
+    'rolledBack',
+    'rejected',
+    'failedGate',
+    'inconclusive',
+    'noData',
+    'failed',
+    'cancelled',
+  ]),
+  detail: z.string(),
+  failureClass: FailureClassSchema.optional(),
+  dataset: Digest.optional(),
+  rowCount: z.number().int().optional(),
+  newRows: z.number().int().optional(),
+  candidate: Digest.optional(),
+  precision: z.enum(['fp32', 'int8']).optional(),
+  verdict: Digest.optional(),
+  verdictResult: z.enum(['pass', 'fail', 'inconclusive']).optional(),
+  deployment: Digest.optional(),
+  version: z.number().int().optional(),
+  approvedBy: z.string().optional(),
+  metrics: z.record(z.string(), MetricValue).optional(),
+  championMetrics: z.record(z.string(), MetricValue).optional(),
+  gpuHours: z.number().nonnegative(),
+  phasesMs: CyclePhases,
+});
+export type CycleReport = z.infer<typeof CycleReport>;
+
+/** Opened cycle: an entry of `loops/<loop>/cycles`. */
+export const CycleOpened = z.strictObject({
+  kind: z.literal('CycleOpened'),
+  ...common,
+  loop: z.string(),
+  cycle: z.number().int().positive(),
+  reason: z.string(),
+});
+export type CycleOpened = z.infer<typeof CycleOpened>;
+
+export const Manifest = z.discriminatedUnion('kind', [
+  Dataset,
+  Run,
+  Model,
+  Evaluation,
+  VerdictManifest,
+  Deployment,
+  CycleReport,
+  CycleOpened,
+]);
+export type Manifest = z.infer<typeof Manifest>;
