@@ -1,0 +1,75 @@
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+/**
+ * The one module that touches `process.env` (CONVENTIONS, Code 10). Everything else takes what it needs from here or as
+ * an argument, so that a test never has to change the environment of its own process.
+ */
+
+/** Every variable that goto3 reads; `goto3 doctor` and the docs print this list. */
+export const environmentVariables = [
+  {
+    name: 'GOTO3_HOME',
+    meaning: 'State folder: database, store, logs, process table',
+    fallback: '.goto3 in the current folder',
+  },
+  { name: 'GOTO3_STORE', meaning: 'URL of the artifact store', fallback: 'file://<GOTO3_HOME>/store' },
+  { name: 'GOTO3_CACHE', meaning: 'Downloaded and built tools', fallback: '~/.cache/goto3' },
+  {
+    name: 'TEMPORAL_CLI',
+    meaning: 'Path of a Temporal CLI to use as it is',
+    fallback: 'PATH, cache, download, go install',
+  },
+  {
+    name: 'TEMPORAL_ADDRESS',
+    meaning: 'host:port of a Temporal server that is not ours',
+    fallback: 'the embedded server',
+  },
+  { name: 'TEMPORAL_NAMESPACE', meaning: 'Temporal namespace', fallback: 'default' },
+  { name: 'NO_COLOR', meaning: 'Set to anything: no colours (no-color.org)', fallback: 'colours on a terminal' },
+  { name: 'CI', meaning: 'Set to anything but "false": plain lines, no live view', fallback: 'unset' },
+] as const;
+
+export interface Environment {
+  /** Absolute path of the state folder. */
+  readonly home: string;
+  /** Store URL; `file://` below the state folder unless GOTO3_STORE says otherwise. */
+  readonly storeUrl: string;
+  /** Absolute path; `bin/` below it holds the Temporal CLI. */
+  readonly cacheFolder: string;
+  /** TEMPORAL_CLI as given, made absolute. */
+  readonly temporalCli: string | undefined;
+  /** Set when the user brings their own Temporal server. */
+  readonly temporalAddress: string | undefined;
+  readonly temporalNamespace: string;
+  /** NO_COLOR is not set; whether there is a terminal is for the printer to find out. */
+  readonly color: boolean;
+  readonly ci: boolean;
+  /** Folders of PATH, in order. */
+  readonly path: readonly string[];
+}
+
+/** Reads the environment now; an empty variable counts as unset. */
+export function readEnvironment(variables: NodeJS.ProcessEnv = process.env, cwd: string = process.cwd()): Environment {
+  const read = (name: (typeof environmentVariables)[number]['name']): string | undefined =>
+    variables[name] || undefined;
+  const home = resolve(cwd, read('GOTO3_HOME') ?? '.goto3');
+  const cli = read('TEMPORAL_CLI');
+  return {
+    home,
+    storeUrl: read('GOTO3_STORE') ?? pathToFileURL(join(home, 'store')).href,
+    cacheFolder: resolve(cwd, read('GOTO3_CACHE') ?? join(homedir(), '.cache', 'goto3')),
+    temporalCli: cli === undefined ? undefined : resolve(cwd, cli),
+    temporalAddress: read('TEMPORAL_ADDRESS'),
+    temporalNamespace: read('TEMPORAL_NAMESPACE') ?? 'default',
+    color: read('NO_COLOR') === undefined,
+    ci: (read('CI') ?? 'false') !== 'false',
+    path: (variables.PATH ?? '').split(':').filter((folder) => folder !== ''),
+  };
+}
+
+/** What a child process gets: everything that we got, and `additions` on top. */
+export function inheritedEnvironment(additions: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
+  return { ...process.env, ...additions };
+}
