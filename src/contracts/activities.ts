@@ -1,0 +1,282 @@
+import type { Digest } from './digest.ts';
+import type { DesiredState } from './endpoint.ts';
+import type { FailureClass } from './failures.ts';
+import type { JobRef, JobResources } from './job.ts';
+import type { CycleReport, Deployment } from './manifests.ts';
+import type { Answer, CycleInput, DeployRequest, LoopPlan, RefPosition, Request, RolloutPlan } from './messages.ts';
+import type { verdictResults } from './verdict.ts';
+
+/**
+ * What workflows may ask of the world: one interface per step, one object in, one object out. The factories in
+ * `src/activities` implement them; tests give workflows other ones.
+ */
+
+/** `loop`, on the control queue. */
+export interface LoopActivities {
+  /** Everything a loop needs to go on where an earlier life of it stopped, be it on an empty Temporal. */
+  loadLoop(input: { loop: string; specDigest: Digest }): Promise<{
+    plan: LoopPlan;
+    cycles: RefPosition | null;
+    /** The last opened cycle has no report: it is run again under its number. */
+    unfinished: { n: number; reason: string; by: string } | null;
+    fuse: { consecutiveFailures: number; paused: { by: string; reason: string; atMs: number } | null };
+    finishedCycles: number;
+    /** Starts within the last day, so that limits hold across lives. */
+    recent: { startedAtMs: number; gpuHours: number }[];
+  }>;
+  /** Takes the next cycle number: entry `expected + 1` of the cycles ref, created exclusively. */
+  openCycle(input: {
+    loop: string;
+    expected: RefPosition | null;
+    operation: string;
+    reason: string;
+    by: string;
+  }): Promise<RefPosition>;
+  /** Is the cycle's workflow still open? A terminated one counts as failed. */
+  describeCycle(input: { workflowId: string; runId: string }): Promise<{ open: boolean; status: string }>;
+  /** Writes the report of a cycle that could not write its own. */
+  reportLostCycle(input: {
+    loop: string;
+    n: number;
+    reason: string;
+    startedAtMs: number;
+    detail: string;
+  }): Promise<void>;
+  recordFuse(input: {
+    loop: string;
+    consecutiveFailures: number;
+    paused: { by: string; reason: string; atMs: number } | null;
+    operation: string;
+  }): Promise<void>;
+  /** What a Schedule's kick asks; it never starts a loop. */
+  requestRetrain(input: { loop: string; request: Request }): Promise<Answer>;
+}
+
+/** `data`, on the cpu queue. */
+export interface DataActivities {
+  /**
+   * Asks the data program what is new since the accepted dataset. With `waitMs`, "nothing to do yet" is a benign failure
+   * that is retried after it: waiting costs neither history nor a slot.
+   */
+  probeData(input: {
+    loop: string;
+    specDigest: Digest;
+    waitMs: number | null;
+  }): Promise<{ newRows: number; trigger: string | null }>;
+  /** Runs the data program from the dataset's cursor and appends a segment. `newRows` 0: nothing new, same dataset. */
+  snapshotData(input: { plan: CyclePlan }): Promise<SnapshotResult>;
+  /** Before training: sizes, classes, duplicates, and the champion's live answers against the new labels. */
+  checkData(input: { plan: CyclePlan; dataset: Digest }): Promise<{ problems: DataProblem[] }>;
+  /** The newest segment without a slice's rows, or without all of them; the cursor stays. */
+  dropData(input: { plan: CyclePlan; dataset: Digest; slice: string | null }): Promise<SnapshotResult>;
+  /** Moves the loop's dataset ref; the cursor moves with it. */
+  acceptData(input: { plan: CyclePlan; dataset: Digest; by: string; reason: string }): Promise<void>;
+}
+
+export interface SnapshotResult {
+  dataset: Digest;
+  rowCount: number;
+  newRows: number;
+  trainRows: number;
+  holdoutRows: number;
+}
+
+export interface DataProblem {
+  check: string;
+  slice: string | null;
+  rows: number;
+  message: string;
+}
+
+/** `cycle`, on the control queue. */
+export interface CycleActivities {
+  beginCycle(input: CycleInput): Promise<CyclePlan>;
+  /** Appends the approved model to the registry; its number is the version. */
+  registerVersion(input: {
+    plan: CyclePlan;
+    candidate: Digest;
+    verdict: Digest;
+    by: string;
+    reason: string;
+    byPerson: boolean;
+  }): Promise<{ version: number }>;
+  /** For a model without an endpoint: the approved version is the champion. */
+  crownChampion(input: { plan: CyclePlan; candidate: Digest; by: string; reason: string }): Promise<void>;
+  requestDeploy(input: { endpoint: string; request: DeployRequest }): Promise<Answer>;
+  withdrawDeploy(input: { endpoint: string; deploy: string; reason: string; by: string }): Promise<Answer>;
+  notify(input: { plan: CyclePlan; event: NotifyEvent; text: string; command: string | null }): Promise<void>;
+  closeCycle(input: { plan: CyclePlan | null; input: CycleInput; draft: ReportDraft }): Promise<{ report: Digest }>;
+}
+
+export type NotifyEvent = 'parked' | 'rolledBack' | 'approvalNeeded' | 'paused' | 'overBudget';
+
+/** What the cycle knows at its end; the activity adds times and parents. */
+export type ReportDraft = Omit<CycleReport, 'kind' | 'parents' | 'createdAt' | 'phasesMs' | 'endedAt'>;
+
+/** The spec and the refs as they were when the cycle began: the fence of everything that it will write. */
+export interface CyclePlan {
+  loop: string;
+  n: number;
+  specDigest: Digest;
+  model: string;
+  endpoint: string | null;
+  dataset: RefPosition | null;
+  champion: RefPosition | null;
+  anchor: RefPosition | null;
+  /** The champion's model, unless this cycle starts from scratch (`freshEvery`). */
+  warmStart: Digest | null;
+  quantizeMargin: number | null;
+  onInconclusive: 'hold' | 'ask';
+  approval: 'auto' | { by: string[]; notBy: string | null; withinMs: number; onTimeout: 'reject' | 'park' };
+  rollout: RolloutPlan | null;
+  resources: JobResources;
+  maxResources: JobResources;
+  notifyOn: NotifyEvent[];
+}
+
+/** `train`, `evaluate`, `quantize`, `gate`, on the cpu queue. */
+export interface TrainActivities {
+  /** Writes the JobSpec of the fine-tune. */
+  prepareTraining(input: { plan: CyclePlan; dataset: Digest }): Promise<{ specDigest: Digest; trainRows: number }>;
+  /** Run and Model manifests of a finished job. */
+  registerModel(input: {
+    plan: CyclePlan;
+    dataset: Digest;
+    jobKey: string;
+    jobSpec: Digest;
+    files: Digest;
+    metrics: Record<string, number>;
+    durationMs: number;
+    attempts: number;
+  }): Promise<{ model: Digest; sizeBytes: number }>;
+}
+
+export interface EvaluateActivities {
+  /** The newest hold-out rows: the same for every contestant of the cycle. */
+  selectHoldout(input: { plan: CyclePlan; dataset: Digest }): Promise<{ rows: Digest; rowCount: number }>;
+  evaluateModel(input: { plan: CyclePlan; model: Digest; dataset: Digest; rows: Digest }): Promise<{
+    evaluation: Digest;
+    servable: boolean;
+    summary: Record<string, number | null>;
+  }>;
+}
+
+export interface QuantizeActivities {
+  quantizeModel(input: {
+    plan: CyclePlan;
+    model: Digest;
+  }): Promise<{ model: Digest; sizeBytes: number; sizeBefore: number; quantized: number; skipped: number }>;
+}
+
+export interface GateActivities {
+  /** Judges fp32 and int8 against champion and anchor on the same rows and picks the contestant that ships. */
+  decideGate(input: {
+    plan: CyclePlan;
+    candidate: { model: Digest; evaluation: Digest };
+    int8: { model: Digest; evaluation: Digest } | null;
+    champion: { model: Digest; evaluation: Digest } | null;
+    anchor: { model: Digest; evaluation: Digest } | null;
+  }): Promise<GateResult>;
+}
+
+export interface GateResult {
+  result: (typeof verdictResults)[number];
+  verdict: Digest;
+  candidate: Digest;
+  precision: 'fp32' | 'int8';
+  /** First sentences of the verdict. */
+  reasons: string[];
+  rowsNeeded: number | null;
+  evaluation: Digest;
+  championEvaluation: Digest | null;
+  /** `metric` → candidate and champion, for the details table. */
+  summary: [metric: string, candidate: string, champion: string][];
+}
+
+/** `job`, on the gpu or hpc queue; after `submit` on the host's own queue. */
+export interface JobActivities {
+  submitJob(input: {
+    specDigest: Digest;
+    name: string;
+    resources: JobResources;
+    checkpoint: Digest | null;
+  }): Promise<JobRef>;
+  /** Beats while it waits; only a real cancel stops the job. */
+  awaitJob(input: { ref: JobRef }): Promise<AwaitedJob>;
+  /** Model and output folders into the store. */
+  collectJob(input: {
+    ref: JobRef;
+  }): Promise<{ model: Digest | null; output: Digest | null; metrics: Record<string, number> }>;
+  /** The attempt's newest checkpoint, for the next attempt; null when it left none. */
+  saveCheckpoint(input: { ref: JobRef }): Promise<{ checkpoint: Digest | null }>;
+}
+
+export interface AwaitedJob {
+  state: 'succeeded' | 'failed' | 'cancelled';
+  failureClass: FailureClass | null;
+  reason: string;
+  durationMs: number;
+}
+
+/** `endpoint`, on the control queue. */
+export interface EndpointActivities {
+  readDesired(input: { endpoint: string }): Promise<{ position: RefPosition; state: DesiredState } | null>;
+  /** Moves the desired ref; throws `RefConflict` when somebody else moved it since `expected`. */
+  setDesired(input: {
+    endpoint: string;
+    expected: RefPosition | null;
+    state: DesiredState;
+    operation: string;
+    by: string;
+    reason: string;
+  }): Promise<RefPosition>;
+  /** Returns when every replica serves the generation, or says why not. */
+  awaitGeneration(input: {
+    endpoint: string;
+    generation: number;
+    withinMs: number;
+  }): Promise<{ serving: boolean; detail: string }>;
+  /** Gathers evidence under the current weights until it decides, the time is over, or the ref or a replica moved by itself. */
+  observeCanary(input: CanaryObservation): Promise<CanaryResult>;
+  /** Judges delayed labels in the data's own time; "not yet" is a benign failure that is retried. */
+  observeProbation(input: {
+    endpoint: string;
+    loop: string;
+    model: Digest;
+    previous: Digest | null;
+    forMs: number;
+    accuracyLoss: number;
+    sinceMs: number;
+  }): Promise<{
+    outcome: 'passed' | 'rollback';
+    reason: string;
+  }>;
+  /** Writes the Deployment and, when deployed or rolled back, moves the champion. */
+  recordDeployment(input: {
+    request: DeployRequest;
+    endpoint: string;
+    outcome: Deployment['outcome'];
+    reason: string;
+    steps: Deployment['steps'];
+    champion: Digest | null;
+  }): Promise<{ deployment: Digest }>;
+  bar(input: { endpoint: string; model: Digest; by: string; reason: string; operation: string }): Promise<void>;
+  readBarred(input: { endpoint: string }): Promise<{ barred: Digest[] }>;
+}
+
+export interface CanaryObservation {
+  endpoint: string;
+  generation: number;
+  expected: RefPosition;
+  candidate: Digest;
+  current: Digest;
+  weight: number;
+  plan: RolloutPlan;
+  sinceMs: number;
+}
+
+export interface CanaryResult {
+  decision: 'advance' | 'rollback' | 'timeout' | 'external';
+  reason: string;
+  step: Deployment['steps'][number];
+}

@@ -1,0 +1,317 @@
+import type { Digest } from './digest.ts';
+import type { FailureClass } from './failures.ts';
+import type { JobResources } from './job.ts';
+
+/**
+ * Messages of the workflows: one input object and one result object each. They carry digests and small summaries, never
+ * rows, tensors or credentials. No zod here: workflows import this file.
+ */
+
+/** Who asks, as far as we know: a claimed name, and how it was proven. */
+export interface Identity {
+  by: string;
+}
+
+/** Every request names itself, so that asking twice is asking once. */
+export interface Request extends Identity {
+  requestId: string;
+  reason: string;
+}
+
+/** No handler waits for a cycle, a rollout or a person. */
+export interface Answer {
+  /** What the request became: a cycle's or a rollout's id. */
+  id: string;
+  state: 'started' | 'queued' | 'refused' | 'done';
+  reason: string;
+}
+
+// ---------------------------------------------------------------- loop
+
+export interface LoopInput {
+  loop: string;
+  specDigest: Digest;
+  /** Carried over a continue-as-new. */
+  state?: LoopState;
+}
+
+/** What the loop itself needs of its spec; times in milliseconds. */
+export interface LoopPlan {
+  model: string;
+  endpoint: string | null;
+  /** How often to ask the data program; null = a service signals `newData`. */
+  pollMs: number | null;
+  newRows: number | null;
+  liveAccuracyBelow: number | null;
+  minIntervalMs: number;
+  cyclesPerDay: number;
+  gpuHoursPerDay: number;
+  pauseAfterFailures: number;
+  cycles: number | null;
+}
+
+export interface LoopState {
+  version: 1;
+  specDigest: Digest;
+  plan: LoopPlan;
+  /** The newest entry of the cycles ref: `n` is the last cycle that was opened. */
+  cycles: RefPosition | null;
+  running: RunningCycle | null;
+  /** The one next cycle that requests coalesce into. */
+  queued: { id: string; reason: string; by: string; requestedAtMs: number } | null;
+  paused: { by: string; reason: string; atMs: number } | null;
+  consecutiveFailures: number;
+  consecutiveInconclusive: number;
+  lastStartedAtMs: number | null;
+  last: { n: number; outcome: string; detail: string; endedAtMs: number } | null;
+  /** Starts and GPU hours of the last 24 hours. */
+  recent: { startedAtMs: number; gpuHours: number }[];
+  finishedCycles: number;
+  /** New data was announced since the data program was last asked. */
+  dataHint: boolean;
+  answers: [requestId: string, answer: Answer][];
+  droppedSignals: number;
+}
+
+export interface RunningCycle {
+  n: number;
+  workflowId: string;
+  runId: string;
+  reason: string;
+  startedAtMs: number;
+}
+
+/** A place in a ref's log as workflows carry it: the fence of the next compare-and-set. */
+export interface RefPosition {
+  entry: number;
+  digest: Digest;
+}
+
+export interface LoopStatus {
+  loop: string;
+  state: 'idle' | 'running' | 'paused' | 'finished';
+  specDigest: string;
+  running: RunningCycle | null;
+  queued: LoopState['queued'];
+  paused: LoopState['paused'];
+  last: LoopState['last'];
+  consecutiveFailures: number;
+  finishedCycles: number;
+  /** What the loop waits for, in words. */
+  waitsFor: string;
+  nextNotBeforeMs: number | null;
+  gpuHoursToday: number;
+  cyclesToday: number;
+  droppedSignals: number;
+}
+
+export interface NewData {
+  /** What the sender knows; the data program's cursor decides. */
+  rows?: number;
+}
+
+export interface SetSpec extends Request {
+  specDigest: Digest;
+}
+
+export interface CycleFinished {
+  n: number;
+  outcome: string;
+  detail: string;
+  /** Counts toward the fuse. */
+  failed: boolean;
+  inconclusive: boolean;
+  gpuHours: number;
+}
+
+// ---------------------------------------------------------------- cycle
+
+export interface CycleInput {
+  loop: string;
+  n: number;
+  specDigest: Digest;
+  reason: string;
+  by: string;
+  /** This many inconclusive verdicts in a row came before: after 3 a person is asked. */
+  inconclusiveBefore: number;
+}
+
+export const cycleStages = [
+  'data',
+  'parked',
+  'train',
+  'evaluate',
+  'quantize',
+  'gate',
+  'approval',
+  'rollout',
+  'done',
+] as const;
+export type CycleStage = (typeof cycleStages)[number];
+
+export interface CycleStatus {
+  loop: string;
+  n: number;
+  stage: CycleStage;
+  sinceMs: number;
+  startedAtMs: number;
+  /** What it waits for, in words, and the command that unblocks it when that is a person. */
+  waitsFor: string;
+  command: string | null;
+  deadlineMs: number | null;
+  /** Markdown: what is known so far. */
+  facts: [name: string, value: string][];
+}
+
+export interface CycleResult extends CycleFinished {
+  report: Digest;
+}
+
+export interface RetryCycle extends Request {
+  /** Bigger resources than the spec asks for. */
+  resources?: Partial<JobResources>;
+}
+
+export interface DropData extends Request {
+  /** `slice=value`; without it the whole new segment is dropped. */
+  slice?: string;
+}
+
+export interface DeployFinished {
+  requestId: string;
+  outcome: 'deployed' | 'rolledBack' | 'refused' | 'withdrawn' | 'superseded';
+  reason: string;
+  deployment: Digest | null;
+}
+
+// ---------------------------------------------------------------- endpoint
+
+export interface EndpointInput {
+  endpoint: string;
+  state?: EndpointState;
+}
+
+export interface RolloutPlan {
+  /** Percent, rising. */
+  canary: number[];
+  atLeastRequests: number;
+  atMostMs: number;
+  onTimeout: 'rollback' | 'continue';
+  /** Fraction: 0.01 = one percentage point. */
+  errorRateMargin: number;
+  /** Relative: 0.5 = +50 %. */
+  latencyP99Relative: number;
+  probation: { forMs: number; accuracyLoss: number } | null;
+}
+
+export interface DeployRequest extends Request {
+  model: Digest;
+  modelName: string;
+  loop: string;
+  version: number;
+  /** A person approved this version: it may be a rollback target at once. */
+  approvedByPerson: boolean;
+  plan: RolloutPlan;
+  /** Workflow that gets `deployFinished`. */
+  replyTo: string | null;
+}
+
+export interface WithdrawRequest extends Request {
+  /** Request id of the deploy. */
+  deploy: string;
+}
+
+export interface ShadowRequest extends Request {
+  /** Name of the shadow variant. */
+  name: string;
+  /** Null takes it away. */
+  model: Digest | null;
+}
+
+export interface ServedModel {
+  model: Digest;
+  modelName: string;
+  version: number;
+  sinceMs: number;
+}
+
+export interface EndpointState {
+  version: 1;
+  /** The newest desired state that this workflow wrote or adopted. */
+  desired: RefPosition | null;
+  generation: number;
+  /** Takes the traffic. */
+  current: ServedModel | null;
+  /** Where a rollback goes: finished probation or approved by a person, else the version before. */
+  stable: ServedModel | null;
+  shadows: { name: string; model: Digest }[];
+  queue: DeployRequest[];
+  rollout: { request: DeployRequest; weight: number; startedAtMs: number } | null;
+  probation: { request: DeployRequest; startedAtMs: number } | null;
+  frozen: { by: string; reason: string; at: string } | null;
+  barred: Digest[];
+  last: { model: Digest; outcome: string; reason: string; atMs: number } | null;
+  answers: [requestId: string, answer: Answer][];
+  droppedSignals: number;
+}
+
+export interface EndpointStatus {
+  endpoint: string;
+  generation: number;
+  current: ServedModel | null;
+  stable: ServedModel | null;
+  shadows: EndpointState['shadows'];
+  rollout: { requestId: string; model: Digest; version: number; weight: number; startedAtMs: number } | null;
+  probation: { model: Digest; version: number; startedAtMs: number } | null;
+  queued: { requestId: string; version: number; loop: string }[];
+  frozen: EndpointState['frozen'];
+  barred: Digest[];
+  last: EndpointState['last'];
+}
+
+// ---------------------------------------------------------------- job
+
+export interface JobInput {
+  /** `<loop>/<n>/<step>`; attempts are numbered below it. */
+  key: string;
+  /** Where the JobSpec lies; its name and resources are replaced for each attempt. */
+  specDigest: Digest;
+  /** Task queue of the runner: `gpu` or `hpc`. */
+  queue: 'gpu' | 'hpc';
+  resources: JobResources;
+  /** Escalation on `outOfMemory` and `timeLimit` ends here. */
+  maxResources: JobResources;
+  /** First attempt number: it rises when a person retries a parked job. */
+  firstAttempt: number;
+}
+
+export interface JobResult {
+  state: 'succeeded' | 'failed';
+  attempts: number;
+  lastAttempt: number;
+  failureClass: FailureClass | null;
+  reason: string;
+  /** Files of the model folder, as a blob that lists them. */
+  model: Digest | null;
+  /** Files of the output data folder, likewise. */
+  output: Digest | null;
+  metrics: Record<string, number>;
+  gpuHours: number;
+  durationMs: number;
+}
+
+export interface JobWorkflowStatus {
+  key: string;
+  attempt: number;
+  state: 'submitting' | 'running' | 'collecting' | 'waiting' | 'ended';
+  /** Runner's own id, once submitted. */
+  externalId: string | null;
+  lastFailure: string | null;
+}
+
+// ---------------------------------------------------------------- kick
+
+export interface KickInput {
+  loop: string;
+  reason: string;
+}

@@ -1,0 +1,61 @@
+import type { FailureClass } from '../../contracts/failures.ts';
+import type { JobResources } from '../../contracts/job.ts';
+
+/** What follows a failed attempt (DESIGN §2, failure classes). */
+export type AfterFailure =
+  | { kind: 'resume'; delayMs: number; resources: JobResources }
+  /** Give up for now: the cycle parks until a person retries, or fails the gate when training diverged. */
+  | { kind: 'giveUp' };
+
+export interface FailedAttempt {
+  failureClass: FailureClass;
+  resources: JobResources;
+}
+
+const infrastructureDelaysMs = [1_000, 10_000, 60_000, 300_000, 900_000];
+const capacityDelaysMs = [30_000, 120_000, 600_000, 1_800_000];
+
+/**
+ * @param failures all failed attempts of this job so far, oldest first; the last one is the one to decide on
+ * @param max escalation ends here
+ */
+export function afterFailure(failures: readonly FailedAttempt[], max: JobResources): AfterFailure {
+  const last = failures.at(-1)!;
+  const inARow = countTrailing(failures, (f) => f.failureClass === last.failureClass);
+  switch (last.failureClass) {
+    case 'preempted':
+    case 'infrastructure':
+      return retryWithin(infrastructureDelaysMs, inARow, last.resources);
+    case 'capacity':
+      return retryWithin(capacityDelaysMs, inARow, last.resources);
+    case 'outOfMemory': {
+      const memoryBytes = Math.min(last.resources.memoryBytes * 2, max.memoryBytes);
+      if (memoryBytes <= last.resources.memoryBytes) return { kind: 'giveUp' };
+      return { kind: 'resume', delayMs: 0, resources: { ...last.resources, memoryBytes } };
+    }
+    case 'timeLimit': {
+      const timeLimitMs = Math.min(last.resources.timeLimitMs * 2, max.timeLimitMs);
+      if (timeLimitMs <= last.resources.timeLimitMs) return { kind: 'giveUp' };
+      return { kind: 'resume', delayMs: 0, resources: { ...last.resources, timeLimitMs } };
+    }
+    case 'stalled':
+      return inARow === 1 ? { kind: 'resume', delayMs: 0, resources: last.resources } : { kind: 'giveUp' };
+    // `lost` may still be alive somewhere: never submitted again by itself. The rest needs a person or the gate.
+    case 'lost':
+    case 'userError':
+    case 'badData':
+    case 'diverged':
+      return { kind: 'giveUp' };
+  }
+}
+
+function retryWithin(delaysMs: readonly number[], inARow: number, resources: JobResources): AfterFailure {
+  const delayMs = delaysMs[inARow - 1];
+  return delayMs === undefined ? { kind: 'giveUp' } : { kind: 'resume', delayMs, resources };
+}
+
+function countTrailing<T>(items: readonly T[], holds: (item: T) => boolean): number {
+  let count = 0;
+  while (count < items.length && holds(items[items.length - 1 - count]!)) count += 1;
+  return count;
+}
