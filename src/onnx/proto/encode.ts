@@ -1,4 +1,5 @@
 import { dataTypeCode } from '../data-type.ts';
+import { OnnxError } from '../error.ts';
 import type { Attribute, Dim, Graph, Model, Node, Tensor, ValueInfo } from '../model.ts';
 import { validateModel } from '../validate.ts';
 import { attributeCodes } from './attribute-code.ts';
@@ -11,7 +12,7 @@ import { ModelProto } from './schema.ts';
  */
 export function encodeModel(model: Model): Uint8Array {
   validateModel(model);
-  const bytes = ModelProto.encode({
+  const message = {
     irVersion: model.irVersion,
     producerName: model.producerName,
     producerVersion: model.producerVersion,
@@ -21,8 +22,26 @@ export function encodeModel(model: Model): Uint8Array {
     opsetImport: [...model.opsets].map(([domain, version]) => ({ domain, version })),
     metadataProps: [...model.metadata].map(([key, value]) => ({ key, value })),
     ...unknownsOf(model),
-  }).finish();
+  };
+  const bytes = writeWire(message);
+  if (bytes.length > maxBytes) {
+    throw new OnnxError(`model: ${bytes.length} bytes, a protobuf file ends at ${maxBytes}`);
+  }
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength); // not a Buffer
+}
+
+/** Protobuf's own limit; larger models need external data. */
+const maxBytes = 2 ** 31 - 1;
+
+function writeWire(message: object): Uint8Array {
+  try {
+    return ModelProto.encode(message).finish();
+  } catch (error) {
+    // protobufjs throws a plain Error when graphs nest beyond its limit of 100 messages.
+    throw new OnnxError(`model: it cannot be written: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
 }
 
 const graphTo = (graph: Graph): object => ({

@@ -75,11 +75,11 @@ const messages: Readonly<Record<string, Readonly<Record<string, FieldDefinition>
 };
 
 const root = protobuf.Root.fromJSON({
-  edition: 'proto2',
   nested: Object.fromEntries(
     Object.entries(messages).map(([message, fields]) => [
       message,
       {
+        edition: 'proto2', // presence of zero values matters; JSON descriptors are proto3 otherwise
         fields: Object.fromEntries(
           Object.entries(fields).map(([field, [id, type, rule]]) => [
             field,
