@@ -19,7 +19,11 @@ export interface LoopActivities {
     cycles: RefPosition | null;
     /** The last opened cycle has no report: it is run again under its number. */
     unfinished: { n: number; reason: string; by: string } | null;
-    fuse: { consecutiveFailures: number; paused: { by: string; reason: string; atMs: number } | null };
+    fuse: {
+      position: RefPosition | null;
+      consecutiveFailures: number;
+      paused: { by: string; reason: string; atMs: number } | null;
+    };
     finishedCycles: number;
     /** Starts within the last day, so that limits hold across lives. */
     recent: { startedAtMs: number; gpuHours: number }[];
@@ -33,7 +37,10 @@ export interface LoopActivities {
     by: string;
   }): Promise<RefPosition>;
   /** Is the cycle's workflow still open? A terminated one counts as failed. */
-  describeCycle(input: { workflowId: string; runId: string }): Promise<{ open: boolean; status: string }>;
+  describeCycle(input: {
+    workflowId: string;
+    runId: string | null;
+  }): Promise<{ open: boolean; status: string; runId: string }>;
   /** Writes the report of a cycle that could not write its own. */
   reportLostCycle(input: {
     loop: string;
@@ -44,10 +51,11 @@ export interface LoopActivities {
   }): Promise<void>;
   recordFuse(input: {
     loop: string;
+    expected: RefPosition | null;
     consecutiveFailures: number;
     paused: { by: string; reason: string; atMs: number } | null;
     operation: string;
-  }): Promise<void>;
+  }): Promise<RefPosition>;
   /** What a Schedule's kick asks; it never starts a loop. */
   requestRetrain(input: { loop: string; request: Request }): Promise<Answer>;
 }
@@ -207,6 +215,8 @@ export interface JobActivities {
   collectJob(input: {
     ref: JobRef;
   }): Promise<{ model: Digest | null; output: Digest | null; metrics: Record<string, number> }>;
+  /** Stops the job and returns when it is gone; an ended job stays as it is. */
+  cancelJob(input: { ref: JobRef }): Promise<void>;
   /** The attempt's newest checkpoint, for the next attempt; null when it left none. */
   saveCheckpoint(input: { ref: JobRef }): Promise<{ checkpoint: Digest | null }>;
 }
@@ -220,7 +230,11 @@ export interface AwaitedJob {
 
 /** `endpoint`, on the control queue. */
 export interface EndpointActivities {
-  readDesired(input: { endpoint: string }): Promise<{ position: RefPosition; state: DesiredState } | null>;
+  /** Desired state and barred digests, so that a new life of the workflow goes on from what is served. */
+  loadEndpoint(input: {
+    endpoint: string;
+  }): Promise<{ desired: RefPosition | null; state: DesiredState | null; barred: Digest[] }>;
+  readChampion(input: { model: string }): Promise<{ champion: RefPosition | null }>;
   /** Moves the desired ref; throws `RefConflict` when somebody else moved it since `expected`. */
   setDesired(input: {
     endpoint: string;
@@ -236,32 +250,32 @@ export interface EndpointActivities {
     generation: number;
     withinMs: number;
   }): Promise<{ serving: boolean; detail: string }>;
-  /** Gathers evidence under the current weights until it decides, the time is over, or the ref or a replica moved by itself. */
+  /** Gathers evidence under the current weights until it decides, the time is over, or the ref moved by itself. */
   observeCanary(input: CanaryObservation): Promise<CanaryResult>;
+  /** Returns only when the desired ref is no longer `expected`: somebody broke the glass. */
+  watchDesired(input: {
+    endpoint: string;
+    expected: RefPosition;
+  }): Promise<{ desired: RefPosition; state: DesiredState; by: string; reason: string }>;
   /** Judges delayed labels in the data's own time; "not yet" is a benign failure that is retried. */
   observeProbation(input: {
     endpoint: string;
     loop: string;
     model: Digest;
-    previous: Digest | null;
     forMs: number;
     accuracyLoss: number;
     sinceMs: number;
-  }): Promise<{
-    outcome: 'passed' | 'rollback';
-    reason: string;
-  }>;
-  /** Writes the Deployment and, when deployed or rolled back, moves the champion. */
+  }): Promise<{ outcome: 'passed' | 'rollback'; reason: string }>;
+  /** Writes the Deployment; with `champion` it moves the champion there too. */
   recordDeployment(input: {
-    request: DeployRequest;
     endpoint: string;
+    request: DeployRequest;
     outcome: Deployment['outcome'];
     reason: string;
     steps: Deployment['steps'];
-    champion: Digest | null;
-  }): Promise<{ deployment: Digest }>;
+    champion: { expected: RefPosition | null; next: Digest } | null;
+  }): Promise<{ deployment: Digest; champion: RefPosition | null }>;
   bar(input: { endpoint: string; model: Digest; by: string; reason: string; operation: string }): Promise<void>;
-  readBarred(input: { endpoint: string }): Promise<{ barred: Digest[] }>;
 }
 
 export interface CanaryObservation {

@@ -10,6 +10,8 @@ export const failureTypes = {
   jobFailed: 'JobFailed',
   badData: 'BadData',
   corruptBlob: 'CorruptBlob',
+  /** The store is full, out of handles or has an I/O error: nothing was half done, a retry may succeed. */
+  storeUnavailable: 'StoreUnavailable',
   refused: 'Refused',
   notYet: 'NotYet',
   loopNotApplied: 'LoopNotApplied',

@@ -45,6 +45,8 @@ export const JobSpec = z.strictObject({
   progressTimeoutMs: z.number().int().positive(),
   /** Scheduling priority of a local process, 0 (normal) to 19 (lowest). */
   nice: z.number().int().min(0).max(19),
+  /** What an exit 0 must have left behind, in `SM_MODEL_DIR` or `SM_OUTPUT_DATA_DIR`; without it the job failed. */
+  expects: z.enum(['model', 'output']).optional(),
 });
 export type JobSpec = z.infer<typeof JobSpec>;
 

@@ -56,6 +56,8 @@ export interface LoopState {
   plan: LoopPlan;
   /** The newest entry of the cycles ref: `n` is the last cycle that was opened. */
   cycles: RefPosition | null;
+  /** Where the fuse's ref stands. */
+  fuse: RefPosition | null;
   running: RunningCycle | null;
   /** The one next cycle that requests coalesce into. */
   queued: { id: string; reason: string; by: string; requestedAtMs: number } | null;
@@ -244,10 +246,17 @@ export interface EndpointState {
   current: ServedModel | null;
   /** Where a rollback goes: finished probation or approved by a person, else the version before. */
   stable: ServedModel | null;
+  /** Gets `weight` percent while a rollout runs. */
+  candidate: (ServedModel & { weight: number; request: DeployRequest }) | null;
   shadows: { name: string; model: Digest }[];
   queue: DeployRequest[];
-  rollout: { request: DeployRequest; weight: number; startedAtMs: number } | null;
   probation: { request: DeployRequest; startedAtMs: number } | null;
+  /** Where the champion ref stood when this workflow last read or moved it. */
+  champion: RefPosition | null;
+  /** An operator's rollback that waits to be carried out. */
+  rollbackAsked: { requestId: string; by: string; reason: string } | null;
+  /** Requests that ended and whose cycles have not been told yet. */
+  outbox: { replyTo: string; message: DeployFinished }[];
   frozen: { by: string; reason: string; at: string } | null;
   barred: Digest[];
   last: { model: Digest; outcome: string; reason: string; atMs: number } | null;
@@ -261,7 +270,7 @@ export interface EndpointStatus {
   current: ServedModel | null;
   stable: ServedModel | null;
   shadows: EndpointState['shadows'];
-  rollout: { requestId: string; model: Digest; version: number; weight: number; startedAtMs: number } | null;
+  candidate: (ServedModel & { weight: number }) | null;
   probation: { model: Digest; version: number; startedAtMs: number } | null;
   queued: { requestId: string; version: number; loop: string }[];
   frozen: EndpointState['frozen'];

@@ -27,6 +27,7 @@ export function initialLoopState(specDigest: Digest, plan: LoopPlan): LoopState 
     specDigest,
     plan,
     cycles: null,
+    fuse: null,
     running: null,
     queued: null,
     paused: null,

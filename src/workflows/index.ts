@@ -1,0 +1,6 @@
+/** What the control worker runs. */
+export { retrainCycle } from './cycle.ts';
+export { endpoint } from './endpoint.ts';
+export { job } from './job.ts';
+export { kick } from './kick.ts';
+export { retrainingLoop } from './loop.ts';
