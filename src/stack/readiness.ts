@@ -1,0 +1,51 @@
+import { get } from 'node:http';
+import { Connection } from '@temporalio/client';
+import type { Readiness } from './child-spec.ts';
+
+const probeTimeoutMs = 2_000;
+
+/** Resolves when the child answers as it should, rejects with the reason when it does not, within 2 s. */
+export async function probe(readiness: Readiness): Promise<void> {
+  if (readiness.kind === 'http') await probeHttp(readiness.url);
+  else await probeTemporal(readiness.address);
+}
+
+function probeHttp(url: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // One connection a probe: a kept one would still reach the old process while its successor waits for the port.
+    const request = get(url, { timeout: probeTimeoutMs, agent: false }, (response) => {
+      response.resume();
+      if (response.statusCode === 200) response.on('end', resolve).on('error', reject);
+      else reject(new Error(`${url} answered ${response.statusCode}`));
+    });
+    request.on('timeout', () => request.destroy(new Error(`${url} did not answer within ${probeTimeoutMs} ms`)));
+    request.on('error', reject);
+  });
+}
+
+async function probeTemporal(address: string): Promise<void> {
+  const connection = Connection.lazy({ address });
+  try {
+    await connection.withDeadline(Date.now() + probeTimeoutMs, () => connection.workflowService.getSystemInfo({}));
+  } finally {
+    await connection.close();
+  }
+}
+
+/**
+ * Waits until a Temporal server answers a real call.
+ * @param address host:port
+ * @param deadline a time, in milliseconds since 1970
+ * @throws Error with the last answer when the deadline passes first
+ */
+export async function waitUntilServing(address: string, deadline: number): Promise<void> {
+  for (;;) {
+    try {
+      await probeTemporal(address);
+      return;
+    } catch (error) {
+      if (Date.now() >= deadline) throw new Error(`no Temporal server answers at ${address}`, { cause: error });
+    }
+    await new Promise((wake) => setTimeout(wake, 50));
+  }
+}
