@@ -1,0 +1,150 @@
+import { randomUUID } from 'node:crypto';
+import { constants, createWriteStream } from 'node:fs';
+import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { z } from 'zod';
+import { ArtifactFile, isSafeRelativePath } from '../contracts/digest.ts';
+import { InvalidInput } from './errors.ts';
+import { fileDigest } from './file-digest.ts';
+import { hasCode } from './fs/fs-ops.ts';
+import type { Store } from './types.ts';
+
+type Blobs = Pick<Store, 'blobs'>;
+
+/** More files than this is a program that went wrong, and a manifest that nobody can read. */
+const maxFiles = 10_000;
+
+/**
+ * Stores every file of a folder, sorted by path; folders without files leave no trace. The sizes and digests are those of
+ * the bytes that were stored, also when a file changes meanwhile.
+ *
+ * Throws `InvalidInput` for anything but plain files: a symbolic link or a hard link lets a program's output folder show
+ * a file that lies elsewhere, and a device or a pipe has no content.
+ */
+export async function putFolder(store: Blobs, folder: string): Promise<ArtifactFile[]> {
+  const paths: string[] = [];
+  for await (const path of filesBelow(folder, '')) {
+    if (paths.push(path) > maxFiles) throw new InvalidInput(`folder ${folder}: more than ${maxFiles} files`);
+  }
+  const files: ArtifactFile[] = [];
+  for (const path of paths.sort()) files.push(await putFile(store, folder, path));
+  return files;
+}
+
+/**
+ * Writes an artifact's files into a folder and makes sure that each has the right bytes; files that are right already are
+ * kept, files that are not listed are left alone. Each file appears under its name whole or not at all. There is no
+ * fsync: the folder is a copy, and the next call checks it again.
+ *
+ * Throws `InvalidInput` for unsafe or clashing paths before anything is written, `NotFound`, `CorruptBlob`.
+ */
+export async function materialise(store: Blobs, files: readonly ArtifactFile[], folder: string): Promise<void> {
+  checkPaths(files);
+  await mkdir(folder, { recursive: true });
+  for (const file of files) {
+    const path = join(folder, file.path);
+    await makeFolders(folder, file.path);
+    if (!(await isRight(path, file))) await writeFile(store, file, path);
+  }
+}
+
+async function* filesBelow(root: string, prefix: string): AsyncIterable<string> {
+  for (const entry of await readdir(join(root, prefix), { withFileTypes: true })) {
+    const path = prefix + entry.name;
+    if (!isSafeRelativePath(path))
+      throw new InvalidInput(`folder ${root}: the file name ${JSON.stringify(path)} cannot be stored`);
+    if (entry.isDirectory()) yield* filesBelow(root, `${path}/`);
+    else if (entry.isFile()) yield path;
+    else throw notPlain(root, path, entry.isSymbolicLink() ? 'a symbolic link' : 'a device, pipe or socket');
+  }
+}
+
+async function putFile(store: Blobs, root: string, path: string): Promise<ArtifactFile> {
+  const handle = await openPlain(root, path);
+  let sizeBytes = 0;
+  async function* counted(): AsyncIterable<Uint8Array> {
+    for await (const chunk of handle.createReadStream({ autoClose: false })) {
+      sizeBytes += (chunk as Uint8Array).length;
+      yield chunk as Uint8Array;
+    }
+  }
+  try {
+    const digest = await store.blobs.put(Readable.from(counted(), { objectMode: false }));
+    return { path, digest, sizeBytes };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Looks at the file that was really opened: the name may have been exchanged since the folder was listed. */
+async function openPlain(root: string, path: string): Promise<FileHandle> {
+  let handle: FileHandle;
+  try {
+    // O_NONBLOCK: opening a pipe would otherwise wait for its writer.
+    handle = await open(join(root, path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (hasCode(error, 'ELOOP')) throw notPlain(root, path, 'a symbolic link');
+    throw error;
+  }
+  const facts = await handle.stat();
+  if (facts.isFile() && facts.nlink === 1) return handle;
+  await handle.close();
+  throw notPlain(root, path, facts.isFile() ? `one of ${facts.nlink} hard links to a file` : 'not a file');
+}
+
+const notPlain = (root: string, path: string, found: string): InvalidInput =>
+  new InvalidInput(
+    `folder ${root}: expected a plain file at ${JSON.stringify(path)}, found ${found}; store a copy instead`,
+  );
+
+function checkPaths(files: readonly ArtifactFile[]): void {
+  const checked = z.array(ArtifactFile).safeParse(files);
+  if (!checked.success) throw new InvalidInput(`artifact files: ${z.prettifyError(checked.error)}`);
+  const paths = new Set(files.map((file) => file.path));
+  if (paths.size < files.length) throw new InvalidInput('artifact files: a path occurs twice');
+  for (const path of paths)
+    for (let parent = dirname(path); parent !== '.'; parent = dirname(parent))
+      if (paths.has(parent)) throw new InvalidInput(`artifact files: ${JSON.stringify(parent)} is a file and a folder`);
+}
+
+/** Level by level, so that no symbolic link inside the folder leads a file out of it. */
+async function makeFolders(root: string, path: string): Promise<void> {
+  const parents = path.split('/').slice(0, -1);
+  for (let depth = 1; depth <= parents.length; depth += 1) {
+    const folder = join(root, ...parents.slice(0, depth));
+    try {
+      await mkdir(folder);
+    } catch (error) {
+      if (!hasCode(error, 'EEXIST')) throw error;
+      if (!(await lstat(folder)).isDirectory())
+        throw new InvalidInput(
+          `folder ${root}: expected a folder at ${JSON.stringify(parents.slice(0, depth).join('/'))}`,
+        );
+    }
+  }
+}
+
+async function isRight(path: string, file: ArtifactFile): Promise<boolean> {
+  try {
+    const facts = await lstat(path);
+    if (facts.isDirectory()) throw new InvalidInput(`expected no folder at ${path}, where a file belongs`);
+    return facts.isFile() && facts.size === file.sizeBytes && (await fileDigest(path)) === file.digest;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+async function writeFile(store: Blobs, file: ArtifactFile, path: string): Promise<void> {
+  const temporary = join(dirname(path), `.goto3-${randomUUID()}`);
+  try {
+    // The stream fails with CorruptBlob before the rename if the bytes are not right.
+    await pipeline(await store.blobs.get(file.digest), createWriteStream(temporary, { flags: 'wx' }));
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
