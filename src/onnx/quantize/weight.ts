@@ -1,0 +1,68 @@
+import { integerRange, quantizationParameters, quantizeValue } from './scale.ts';
+
+/** How far the quantized weight is from the float one. */
+export interface WeightError {
+  /** Largest absolute difference. */
+  readonly maxAbs: number;
+  /** Signal to quantization noise, 10·log10(Σw² / Σ(w−ŵ)²), in dB; null when nothing was lost. */
+  readonly sqnrDb: number | null;
+}
+
+/** A matrix [rows, columns] as int8, row-major, and the scale of each channel (one for `tensor`). Zero points are 0. */
+export interface QuantizedMatrix {
+  readonly values: Int8Array;
+  readonly scales: Float32Array;
+  readonly error: WeightError;
+}
+
+/** Which numbers share a scale. */
+export type Channel = 'row' | 'column' | 'tensor';
+
+/** Beyond it the width of the range, 2·max|w|, is no float32 any more. */
+export const largestWeight = 2 ** 126;
+
+/** Symmetric int8 quantization. `weights`: rows × columns finite values of at most `largestWeight`. */
+export function quantizeMatrix(
+  weights: Float32Array,
+  [rows, columns]: readonly [number, number],
+  channel: Channel,
+  { reduceRange }: { reduceRange: boolean },
+): QuantizedMatrix {
+  const scheme = { type: 'int8', symmetric: true, reduceRange } as const;
+  const range = integerRange(scheme);
+  const channelOf = channelIndex(channel, columns);
+  const largest = new Float32Array(channel === 'row' ? rows : channel === 'column' ? columns : 1);
+  for (let i = 0; i < weights.length; i++) {
+    const c = channelOf(i);
+    largest[c] = Math.max(largest[c]!, Math.abs(weights[i]!));
+  }
+  const scales = largest.map((max) => quantizationParameters(-max, max, scheme).scale);
+
+  const values = new Int8Array(weights.length);
+  let maxAbs = 0;
+  let signal = 0;
+  let noise = 0;
+  for (let i = 0; i < weights.length; i++) {
+    const weight = weights[i]!;
+    const scale = scales[channelOf(i)]!;
+    const quantized = quantizeValue(weight, scale, 0, range);
+    values[i] = quantized;
+    const difference = weight - scale * quantized;
+    maxAbs = Math.max(maxAbs, Math.abs(difference));
+    signal += weight * weight;
+    noise += difference * difference;
+  }
+  return { values, scales, error: { maxAbs, sqnrDb: noise === 0 ? null : 10 * Math.log10(signal / noise) } };
+}
+
+function channelIndex(channel: Channel, columns: number): (i: number) => number {
+  if (channel === 'tensor') return () => 0;
+  return channel === 'row' ? (i) => Math.floor(i / columns) : (i) => i % columns;
+}
+
+/** [rows, columns] → [columns, rows]. */
+export function transposed(values: Float32Array, [rows, columns]: readonly [number, number]): Float32Array {
+  const out = new Float32Array(values.length);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = values[r * columns + c]!;
+  return out;
+}
