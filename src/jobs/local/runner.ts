@@ -1,0 +1,286 @@
+import { mkdir } from 'node:fs/promises';
+import {
+  type JobOutputs,
+  type JobRef,
+  type JobRunner,
+  JobSpec,
+  type JobStatus,
+  type LogPage,
+} from '../../contracts/job.ts';
+import { hostQueue } from '../../contracts/names.ts';
+import { canonicalBytes, digestOf } from '../../store/canonical-json.ts';
+import { allowedEnvironment, unrunnable } from '../container-contract.ts';
+import { InvalidJob, JobConflict, JobNotFound } from '../errors.ts';
+import type { ChannelSource } from '../materialise.ts';
+import { resolveSecrets, type SecretSource } from '../secrets.ts';
+import { readClaim, takeClaim } from './claim.ts';
+import { WrapperFates } from './dead-wrapper.ts';
+import type { GpuLeaseSettings } from './gpu-leases.ts';
+import {
+  type Claim,
+  type ExitRecord,
+  isThere,
+  type JobFolder,
+  type JobRecord,
+  jobFolderOf,
+  type ProgramRecord,
+  type ProgressRecord,
+  readControlFile,
+} from './job-folder.ts';
+import { startWrapper, type WrapperLimits } from './launch.ts';
+import { readLogPage } from './log-pages.ts';
+import { liveness, type Machine, thisMachine, thisProcess } from './processes.ts';
+import { signalProcess } from './program-processes.ts';
+import { publishOnce } from './publish.ts';
+import { stageContainer } from './staging.ts';
+import { findTools } from './tools.ts';
+import { bundleWrapper } from './wrapper-bundle.ts';
+
+export interface LocalRunnerOptions {
+  /** Absolute folder of all jobs of this host; on its own disk. */
+  jobsFolder: string;
+  /** Unique among the hosts that share `jobsFolder`. */
+  host: string;
+  channels: ChannelSource;
+  secrets: SecretSource;
+  gpuLeases: GpuLeaseSettings;
+  /** The worker's own environment; programs see an allow-list of it. */
+  hostEnvironment: Readonly<Record<string, string | undefined>>;
+  limits?: Partial<WrapperLimits>;
+  /** One event per step of a submit, with ids. */
+  log?: (event: string, fields: Record<string, string | number>) => void;
+}
+
+const defaultLimits: WrapperLimits = {
+  graceMs: 120_000,
+  renewWithinMs: 30_000,
+  watchEveryMs: 100,
+  memoryCheckEveryMs: 1_000,
+  logCapBytes: 16 * 2 ** 20,
+};
+
+/** Runs jobs as processes of this machine that outlive their worker (Linux: it reads /proc). */
+export function createLocalRunner(options: LocalRunnerOptions): JobRunner {
+  return new LocalRunner(options);
+}
+
+class LocalRunner implements JobRunner {
+  readonly kind = 'local';
+  readonly #options: LocalRunnerOptions;
+  readonly #limits: WrapperLimits;
+  readonly #here: Machine;
+  readonly #fates: WrapperFates;
+  readonly #programEnvironment: Record<string, string>;
+  /** Submits of one job in this process share one start. */
+  readonly #starting = new Map<string, Promise<void>>();
+  #preparing: Promise<{ script: string; tools: Awaited<ReturnType<typeof findTools>> }> | undefined;
+
+  constructor(options: LocalRunnerOptions) {
+    this.#options = options;
+    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#here = thisMachine(options.host);
+    this.#fates = new WrapperFates(this.#here);
+    this.#programEnvironment = allowedEnvironment(options.hostEnvironment);
+    // Early, so that the first submit need not wait; a failure shows there.
+    this.#prepare().catch(() => {});
+  }
+
+  async submit(input: JobSpec): Promise<JobRef> {
+    const spec = this.#validate(input);
+    const folder = jobFolderOf(this.#options.jobsFolder, spec.name);
+    const specDigest = digestOf(canonicalBytes(spec));
+    // Inputs and logs are the owner's alone.
+    await mkdir(folder.path, { recursive: true, mode: 0o700 });
+    const record: JobRecord = { specDigest, spec, submittedAt: new Date().toISOString() };
+    if (!(await publishOnce(folder.record, JSON.stringify(record)))) {
+      const first = await readControlFile<JobRecord>(folder.record);
+      if (first?.specDigest !== specDigest)
+        throw new JobConflict(`job ${spec.name} exists with spec ${first?.specDigest}, and this one is ${specDigest}`);
+    }
+    this.#log('job.recorded', spec, {});
+    await this.#startOnce(folder, spec);
+    return {
+      runner: 'local',
+      name: spec.name,
+      specDigest,
+      externalId: folder.path,
+      hostQueue: hostQueue('gpu', this.#options.host),
+    };
+  }
+
+  async describe(ref: JobRef): Promise<JobStatus> {
+    const folder = await this.#find(ref);
+    const progress = await readControlFile<ProgressRecord>(folder.progress);
+    const status = await this.#state(folder);
+    return { ...status, ...(progress && { progress }) };
+  }
+
+  async cancel(ref: JobRef): Promise<void> {
+    const folder = await this.#find(ref);
+    if (await isThere(folder.exit)) return;
+    await publishOnce(folder.cancel, JSON.stringify({ at: new Date().toISOString() }));
+    const winner = await this.#claimForCancel(folder);
+    // The wrapper would see the file by itself; the signal saves the wait.
+    if (winner && liveness(winner, this.#here) === 'alive') signalProcess(winner, 'SIGTERM');
+  }
+
+  async logs(ref: JobRef, cursor?: string): Promise<LogPage> {
+    const folder = await this.#find(ref);
+    const ended = await isThere(folder.exit);
+    return await readLogPage(folder, cursor, ended);
+  }
+
+  async outputs(ref: JobRef): Promise<JobOutputs> {
+    const { container } = await this.#find(ref);
+    return {
+      modelDirectory: container.model,
+      dataDirectory: container.outputData,
+      checkpointDirectory: container.checkpoints,
+    };
+  }
+
+  #validate(input: JobSpec): JobSpec {
+    const parsed = JobSpec.safeParse(input);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0]!;
+      throw new InvalidJob(`job spec, ${issue.path.join('.') || 'whole'}: ${issue.message}`);
+    }
+    // Without keys that are present but undefined: they are not JSON, and must not change the digest.
+    const spec = JSON.parse(JSON.stringify(parsed.data)) as JobSpec;
+    const problem = unrunnable(spec) ?? this.#tooManyGpus(spec);
+    if (problem !== undefined) throw new InvalidJob(`job ${spec.name}, ${problem}`);
+    return spec;
+  }
+
+  #tooManyGpus(spec: JobSpec): string | undefined {
+    const { length } = this.#options.gpuLeases.devices;
+    return spec.resources.gpus > length
+      ? `resources.gpus: asks for ${spec.resources.gpus}, host ${this.#options.host} has ${length}`
+      : undefined;
+  }
+
+  async #startOnce(folder: JobFolder, spec: JobSpec): Promise<void> {
+    const running = this.#starting.get(folder.path);
+    if (running) return await running;
+    const start = this.#start(folder, spec).finally(() => this.#starting.delete(folder.path));
+    this.#starting.set(folder.path, start);
+    await start;
+  }
+
+  /** Every step may be the last one of this process; the next submit goes on where it stopped. */
+  async #start(folder: JobFolder, spec: JobSpec): Promise<void> {
+    if ((await isThere(folder.exit)) || (await readClaim(folder))) return;
+    if (await isThere(folder.cancel)) {
+      await this.#claimForCancel(folder);
+      return;
+    }
+    if (!(await isThere(folder.container.root))) {
+      const { host } = this.#options;
+      const facts = { currentHost: host, hosts: [host], networkInterface: 'lo' };
+      await stageContainer(folder, spec, this.#options.channels, facts);
+    }
+    this.#log('job.staged', spec, {});
+    const { script, tools } = await this.#prepare();
+    await startWrapper({
+      folder,
+      script,
+      environment: this.#programEnvironment,
+      launch: {
+        folder: folder.path,
+        host: this.#options.host,
+        tools,
+        secrets: await resolveSecrets(spec.environment, this.#options.secrets),
+        gpuLeases: this.#options.gpuLeases,
+        limits: this.#limits,
+      },
+      onStarted: (pid) => this.#log('job.wrapperStarted', spec, { pid }),
+    });
+    this.#log('job.claimed', spec, {});
+  }
+
+  #prepare() {
+    this.#preparing ??= Promise.all([bundleWrapper(this.#options.jobsFolder), findTools(this.#programEnvironment)])
+      .then(([script, tools]) => ({ script, tools }))
+      .catch((error: unknown) => {
+        this.#preparing = undefined;
+        throw error;
+      });
+    return this.#preparing;
+  }
+
+  async #state(folder: JobFolder): Promise<JobStatus> {
+    const exit = await readControlFile<ExitRecord>(folder.exit);
+    if (exit) return statusOf(exit);
+    const claim = (await readClaim(folder))?.claim;
+    if (!claim || claim.by === 'cancel') {
+      if (claim === undefined && !(await isThere(folder.cancel))) return { state: 'pending' };
+      await this.#claimForCancel(folder);
+      return await this.#settled(folder);
+    }
+    const fate = await this.#fates.of(folder, claim);
+    if (fate.fate === 'unclear') return { state: 'unknown', reason: fate.why };
+    if (fate.fate === 'alive') {
+      const program = await readControlFile<ProgramRecord>(folder.program);
+      return program ? { state: 'running', startedAt: program.startedAt } : { state: 'pending' };
+    }
+    this.#fates.forget(folder);
+    const program = await readControlFile<ProgramRecord>(folder.program);
+    await this.#end(folder, {
+      ...((await isThere(folder.cancel))
+        ? { state: 'cancelled', reason: `cancelled on request; ${fate.why}` }
+        : { state: 'failed', failureClass: 'infrastructure', reason: fate.why }),
+      ...(program && { startedAt: program.startedAt }),
+    });
+    return await this.#settled(folder);
+  }
+
+  /** Takes the claim of a job that has not started, and ends it; returns the wrapper's claim when that was first. */
+  async #claimForCancel(folder: JobFolder): Promise<Claim | undefined> {
+    const claim = await takeClaim(folder, {
+      ...thisProcess(this.#options.host),
+      by: 'cancel',
+      marker: '',
+      renewWithinMs: this.#limits.renewWithinMs,
+      at: new Date().toISOString(),
+    });
+    if (!claim.taken && claim.winner.by === 'wrapper') return claim.winner;
+    await this.#end(folder, { state: 'cancelled', reason: 'cancelled before it started' });
+    return undefined;
+  }
+
+  async #end(folder: JobFolder, exit: Omit<ExitRecord, 'endedAt'>): Promise<void> {
+    const record: ExitRecord = { ...exit, endedAt: new Date().toISOString() };
+    await publishOnce(folder.exit, JSON.stringify(record));
+  }
+
+  /** What exit.json says, which may be another's word: whoever wrote it first was right. */
+  async #settled(folder: JobFolder): Promise<JobStatus> {
+    const exit = await readControlFile<ExitRecord>(folder.exit);
+    return exit ? statusOf(exit) : { state: 'unknown', reason: 'its end is being recorded' };
+  }
+
+  async #find(ref: JobRef): Promise<JobFolder> {
+    const folder = jobFolderOf(this.#options.jobsFolder, ref.name);
+    const record = await readControlFile<JobRecord>(folder.record);
+    if (!record) throw new JobNotFound(`no job ${ref.name} on host ${this.#options.host}`);
+    if (record.specDigest !== ref.specDigest)
+      throw new JobConflict(`job ${ref.name} has spec ${record.specDigest}, and the reference names ${ref.specDigest}`);
+    return folder;
+  }
+
+  #log(event: string, spec: JobSpec, fields: Record<string, string | number>): void {
+    this.#options.log?.(event, { job: spec.name, ...fields });
+  }
+}
+
+function statusOf(exit: ExitRecord): JobStatus {
+  return {
+    state: exit.state,
+    ...(exit.failureClass !== undefined && { failureClass: exit.failureClass }),
+    ...(exit.reason !== undefined && { reason: exit.reason }),
+    ...(exit.exitCode !== undefined && { exitCode: exit.exitCode }),
+    ...(exit.signal !== undefined && { signal: exit.signal }),
+    ...(exit.startedAt !== undefined && { startedAt: exit.startedAt }),
+    endedAt: exit.endedAt,
+  };
+}

@@ -1,0 +1,26 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import type { ProgramTools } from '../program.ts';
+
+/** What this machine offers to start programs with; asked once. */
+export async function findTools(
+  environment: Record<string, string>,
+): Promise<Pick<ProgramTools, 'typeScriptLoader' | 'setpriv'>> {
+  return {
+    ...(stripsTypes() ? {} : { typeScriptLoader: import.meta.resolve('tsx') }),
+    ...((await knowsParentDeathSignal(environment)) && { setpriv: 'setpriv' }),
+  };
+}
+
+/** Node ≥ 22.18 runs TypeScript whose types can be erased. */
+const stripsTypes = (): boolean => Boolean((process.features as { typescript?: string | false }).typescript);
+
+/** BusyBox has a `setpriv` too, without this option, so the option itself is tried. */
+async function knowsParentDeathSignal(env: Record<string, string>): Promise<boolean> {
+  try {
+    await promisify(execFile)('setpriv', ['--pdeathsig', 'KILL', '--', 'true'], { env });
+    return true;
+  } catch {
+    return false;
+  }
+}
