@@ -5,9 +5,8 @@ export const defaultRetentionMs = 90 * 86_400_000;
 
 /** Newest first: the entries of a ref that were in force at some time since then. The newest one always is. */
 export async function* entriesInForce(refs: RefStore, name: string, since: Date): AsyncIterable<Ref> {
-  const time = since.toISOString();
   for await (const entry of refs.history(name)) {
     yield entry;
-    if (entry.time <= time) return;
+    if (Date.parse(entry.time) <= since.getTime()) return;
   }
 }

@@ -130,11 +130,13 @@ export class FsRefStore implements RefStore {
   }
 
   async #newestAt(name: string, newest: number, at: Date): Promise<Ref | undefined> {
-    const time = at.toISOString();
+    // Numbers, not texts: ISO texts of the years before 0 and after 9999 do not sort.
+    const timeMs = at.getTime();
+    if (Number.isNaN(timeMs)) throw new InvalidInput(`ref ${name}: expected a time to read it at, got an invalid date`);
     let [low, high] = [0, newest];
     while (low < high) {
       const middle = Math.ceil((low + high) / 2);
-      if ((await this.#existing(name, middle)).time <= time) low = middle;
+      if (Date.parse((await this.#existing(name, middle)).time) <= timeMs) low = middle;
       else high = middle - 1;
     }
     return this.#entry(name, low);

@@ -1,0 +1,28 @@
+import { RefConflict } from '../../../src/store/errors.ts';
+import { openStore } from '../../../src/store/open.ts';
+import type { Ref } from '../../../src/store/types.ts';
+import { digestOfDigit, why } from '../samples.ts';
+
+/**
+ * `<folder> <process> <writers> <entries>`: writers that fight for one ref until its log has so many entries. Prints the
+ * entries that each was told it had won.
+ */
+const [folder = '', me = '', writers = '', entries = ''] = process.argv.slice(2);
+const store = await openStore(folder, { durability: 'fast' });
+const won: Ref[] = [];
+
+async function write(writer: string): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    const newest = await store.refs.read('race/ref');
+    if (newest && newest.entry >= Number(entries)) return;
+    try {
+      const reason = why(`${writer}/${attempt}`, writer);
+      won.push(await store.refs.compareAndSet('race/ref', newest, digestOfDigit('1'), reason));
+    } catch (error) {
+      if (!(error instanceof RefConflict)) throw error;
+    }
+  }
+}
+
+await Promise.all(Array.from({ length: Number(writers) }, (_, i) => write(`${me}-${i}`)));
+console.log(JSON.stringify(won));
