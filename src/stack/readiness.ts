@@ -1,4 +1,5 @@
 import { get } from 'node:http';
+import { connect } from 'node:net';
 import { Connection } from '@temporalio/client';
 import type { Readiness } from './child-spec.ts';
 
@@ -24,12 +25,27 @@ function probeHttp(url: string): Promise<void> {
 }
 
 async function probeTemporal(address: string): Promise<void> {
+  // gRPC itself would wait a second after a refused connection before it tries again.
+  await tcpConnect(address);
   const connection = Connection.lazy({ address });
   try {
     await connection.withDeadline(Date.now() + probeTimeoutMs, () => connection.workflowService.getSystemInfo({}));
   } finally {
     await connection.close();
   }
+}
+
+function tcpConnect(address: string): Promise<void> {
+  const at = address.lastIndexOf(':');
+  const host = address.slice(0, at).replace(/^\[|\]$/g, '');
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port: Number(address.slice(at + 1)), timeout: probeTimeoutMs }, () => {
+      socket.destroy();
+      resolve();
+    });
+    socket.on('timeout', () => socket.destroy(new Error(`${address} did not answer within ${probeTimeoutMs} ms`)));
+    socket.on('error', reject);
+  });
 }
 
 /**

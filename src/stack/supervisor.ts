@@ -1,25 +1,10 @@
 import { Child, newRecord } from './child.ts';
 import { type ChildSpec, specHash } from './child-spec.ts';
 import type { StackEvent, StackEventBody } from './events.ts';
-import { tryLock } from './exclusive-lock.mjs';
-import { createStateFolders, type StateLayout } from './layout.ts';
 import { rotateLog, tailLog } from './log-file.ts';
 import { readTable } from './process-table.ts';
 import { type Action, reconcile } from './reconcile.ts';
-
-export const supervisorLock = 'up';
-
-/** Another process supervises this state folder. */
-export class StackLocked extends Error {
-  override readonly name = 'StackLocked';
-  readonly pid: number;
-  constructor(home: string, pid: number, since: string) {
-    super(
-      `process ${pid} runs the stack in ${home} since ${since}; \`goto3 status\` shows it, \`goto3 down\` stops it`,
-    );
-    this.pid = pid;
-  }
-}
+import type { StackLock } from './stack-lock.ts';
 
 /** Not all children became ready in time, or the stack was stopped meanwhile. */
 export class StackNotReady extends Error {
@@ -44,32 +29,19 @@ export class Supervisor {
   readonly #specs: ReadonlyMap<string, ChildSpec>;
   readonly #children = new Map<string, Child>();
   readonly #options: SupervisorOptions;
-  readonly #release: () => void;
   readonly #timer: NodeJS.Timeout;
   readonly #waiting = new Set<() => void>();
   #mode: 'run' | 'stop' | 'over' = 'run';
   #impatient = false;
   #rotatedAtMs = performance.now();
 
-  /**
-   * Takes the state folder's lock and starts to work.
-   * @throws StackLocked when another process supervises it
-   */
-  constructor(layout: StateLayout, specs: readonly ChildSpec[], options: SupervisorOptions = {}) {
-    createStateFolders(layout);
-    const lock = tryLock(layout.run, supervisorLock);
-    if (!lock.acquired) throw new StackLocked(layout.home, lock.holder.pid, lock.holder.at);
-    this.#release = lock.release;
+  /** Starts to work; `lock` stays the caller's, who gives it back when all is stopped. */
+  constructor({ layout }: StackLock, specs: readonly ChildSpec[], options: SupervisorOptions = {}) {
     this.#options = options;
     this.#specs = new Map(specs.map((spec) => [spec.name, spec]));
-    try {
-      const records = new Map(readTable(layout.run).map((record) => [record.name, record]));
-      for (const spec of specs) if (!records.has(spec.name)) records.set(spec.name, newRecord(layout, spec, 0));
-      for (const [name, record] of records) this.#children.set(name, new Child(layout, record, this.#emit));
-    } catch (error) {
-      lock.release();
-      throw error;
-    }
+    const records = new Map(readTable(layout.run).map((record) => [record.name, record]));
+    for (const spec of specs) if (!records.has(spec.name)) records.set(spec.name, newRecord(layout, spec, 0));
+    for (const [name, record] of records) this.#children.set(name, new Child(layout, record, this.#emit));
     this.#timer = setInterval(this.#tick, tickMs);
     setImmediate(this.#tick);
   }
@@ -133,7 +105,6 @@ export class Supervisor {
   #finish(): void {
     this.#mode = 'over';
     clearInterval(this.#timer);
-    this.#release();
   }
 
   /** Resolves when `done` is true; looked at after everything that happens. */

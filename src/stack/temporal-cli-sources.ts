@@ -51,8 +51,7 @@ export async function buildTemporalCli(go: string, folder: string, log: Log): Pr
   log(`building the Temporal CLI ${temporalCliVersion} with ${go}; this takes about 3 minutes, once`);
   await runWatched({
     argv: [go, 'install', '-v', '-ldflags', goLinkerFlags, `${goPackage}@v${temporalCliVersion}`],
-    // No C compiler needed; the release is built so too.
-    environment: { GOBIN: folder, CGO_ENABLED: '0' },
+    environment: { GOBIN: folder },
     stallMs: goStallMs,
     position: (lines) => lines,
     progress: (elapsed, lines) => log(`building the Temporal CLI: ${lines} packages, ${elapsed}`),

@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs';
 import type { ChildSpec } from '../../../src/stack/child-spec.ts';
 import { stateLayout } from '../../../src/stack/layout.ts';
 import { stopOnSignals } from '../../../src/stack/signals.ts';
-import { StackLocked, Supervisor } from '../../../src/stack/supervisor.ts';
+import { lockStack, StackLocked } from '../../../src/stack/stack-lock.ts';
+import { Supervisor } from '../../../src/stack/supervisor.ts';
 
 const [home, specsFile] = process.argv.slice(2) as [string, string];
 try {
   const specs = JSON.parse(readFileSync(specsFile, 'utf8')) as ChildSpec[];
-  const supervisor = new Supervisor(stateLayout(home), specs, {
+  const supervisor = new Supervisor(lockStack(stateLayout(home)), specs, {
     onEvent: (event) => process.stdout.write(`${JSON.stringify(event)}\n`),
   });
   stopOnSignals(supervisor);
