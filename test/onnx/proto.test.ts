@@ -167,9 +167,9 @@ describe('onnx/proto', () => {
           slowestMs = Math.max(slowestMs, performance.now() - start);
         },
       ),
-      { numRuns: 4_000, seed: 20_260_101 },
+      { numRuns: 2_000, seed: 20_260_101 },
     );
-    assert.ok(refused > 1_000, `only ${refused} flips were noticed: the test does not bite`);
+    assert.ok(refused > 500, `only ${refused} flips were noticed: the test does not bite`);
     assert.ok(slowestMs < 1_000, `slowest ${slowestMs} ms`);
   });
 

@@ -57,8 +57,10 @@ function decide(
   overridable: ReadonlySet<string>,
   reduceRange: boolean,
 ): Candidate | Skip {
+  // The engine would refuse it; a rewrite must not make nonsense of it.
+  if (!node.inputs[0] || !node.inputs[1] || node.outputs.length !== 1) return skip('it lacks an input or an output');
   const isTable = node.opType === 'Gather';
-  const name = node.inputs[isTable ? 0 : 1] ?? '';
+  const name = node.inputs[isTable ? 0 : 1]!;
   const weight = constants.get(name);
   if (weight === undefined) return skip(isTable ? 'its data are not a constant' : 'its second input is not a constant');
   if (overridable.has(name)) return skip(`weight "${name}" is also a graph input, which may replace it`);

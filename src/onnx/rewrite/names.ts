@@ -8,7 +8,8 @@ export class FreshNames {
   constructor(graph: Graph) {
     this.taken = new Set();
     for (const part of [graph, ...nestedGraphs(graph)]) {
-      for (const { name } of [...part.inputs, ...part.outputs, ...part.initializers]) this.taken.add(name);
+      for (const { name } of [...part.inputs, ...part.outputs, ...part.initializers, ...part.valueInfo])
+        this.taken.add(name);
       for (const node of part.nodes) for (const name of [node.name, ...node.outputs]) this.taken.add(name);
     }
   }
