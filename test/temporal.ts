@@ -1,0 +1,98 @@
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { bundleWorkflowCode, DefaultLogger, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
+import { taskQueues } from '../src/contracts/names.ts';
+import { searchAttributes } from '../src/contracts/search-attributes.ts';
+
+Runtime.install({
+  logger: new DefaultLogger('ERROR'),
+  telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } },
+});
+
+const cli = [process.env.TEMPORAL_CLI, join(homedir(), '.cache', 'goto3', 'bin', 'temporal')].find(
+  (path) => path && existsSync(path),
+);
+
+/** A real dev server of its own for one test file. */
+export async function startTemporal(
+  dynamicConfig: Record<string, string | number> = {},
+): Promise<TestWorkflowEnvironment> {
+  if (!cli) throw new Error('no Temporal CLI: run `npm test`, which installs it, or set TEMPORAL_CLI');
+  const config = {
+    'history.transferProcessorMaxPollRPS': 2000,
+    'history.timerProcessorMaxPollRPS': 2000,
+    'history.visibilityProcessorMaxPollRPS': 2000,
+    'history.timerProcessorMaxTimeShift': '"1ms"',
+    ...dynamicConfig,
+  };
+  return await TestWorkflowEnvironment.createLocal({
+    server: {
+      executable: { type: 'existing-path', path: cli },
+      searchAttributes: Object.values(searchAttributes),
+      extraArgs: Object.entries(config).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${value}`]),
+      log: { level: 'error', format: 'pretty' },
+    },
+  });
+}
+
+let bundle: Promise<WorkflowBundle> | undefined;
+
+/** One bundle per run of the tests. */
+export const workflowBundle = (): Promise<WorkflowBundle> => {
+  bundle ??= bundleWorkflowCode({
+    workflowsPath: new URL('../src/workflows/index.ts', import.meta.url).pathname,
+    logger: new DefaultLogger('ERROR'),
+  });
+  return bundle;
+};
+
+/** One worker per task queue, as in production, with the given activities on all of them. */
+export async function startWorkers(
+  env: TestWorkflowEnvironment,
+  activities: object,
+): Promise<{ stop(): Promise<void> }> {
+  const options = {
+    connection: env.nativeConnection,
+    namespace: env.namespace ?? 'default',
+    activities,
+    stickyQueueScheduleToStartTimeout: '1s',
+    maxHeartbeatThrottleInterval: '100ms',
+  };
+  const workers = await Promise.all([
+    Worker.create({ ...options, taskQueue: taskQueues.control, workflowBundle: await workflowBundle() }),
+    Worker.create({ ...options, taskQueue: taskQueues.cpu }),
+    Worker.create({ ...options, taskQueue: taskQueues.gpu }),
+  ]);
+  const runs = workers.map((worker) => worker.run());
+  return {
+    async stop() {
+      for (const worker of workers) worker.shutdown();
+      await Promise.all(runs);
+    },
+  };
+}
+
+/** Waits on a condition with a deadline; its last error or value is in the failure. */
+export async function eventually<T>(
+  what: string,
+  probe: () => Promise<T | undefined | false>,
+  withinMs = 10_000,
+): Promise<T> {
+  const deadline = Date.now() + withinMs;
+  let last: unknown;
+  while (Date.now() < deadline) {
+    try {
+      const value = await probe();
+      if (value !== undefined && value !== false) return value;
+      last = value;
+    } catch (error) {
+      last = error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error(
+    `${what}: not within ${withinMs} ms; last: ${last instanceof Error ? last.message : JSON.stringify(last)}`,
+  );
+}

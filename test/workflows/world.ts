@@ -1,0 +1,346 @@
+import { createHash } from 'node:crypto';
+import { activityInfo, heartbeat, sleep } from '@temporalio/activity';
+import type { Client } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import type {
+  AwaitedJob,
+  CanaryResult,
+  CycleActivities,
+  CyclePlan,
+  DataActivities,
+  DataProblem,
+  EndpointActivities,
+  EvaluateActivities,
+  GateActivities,
+  GateResult,
+  JobActivities,
+  LoopActivities,
+  QuantizeActivities,
+  ReportDraft,
+  TrainActivities,
+} from '../../src/contracts/activities.ts';
+import type { Digest } from '../../src/contracts/digest.ts';
+import type { DesiredState } from '../../src/contracts/endpoint.ts';
+import { failureTypes } from '../../src/contracts/failures.ts';
+import type { Answer, DeployRequest, LoopPlan, RefPosition } from '../../src/contracts/messages.ts';
+
+export const digestOf = (text: string): Digest => `sha256:${createHash('sha256').update(text).digest('hex')}`;
+
+/**
+ * Activities without a world behind them: workflows alone are under test here. One instance per loop or endpoint, found
+ * by its name, so that tests share workers and never each other's state.
+ */
+export class World {
+  readonly calls: string[] = [];
+  plan: LoopPlan = {
+    model: 'm',
+    endpoint: null,
+    pollMs: null,
+    newRows: null,
+    liveAccuracyBelow: null,
+    minIntervalMs: 0,
+    cyclesPerDay: 1000,
+    gpuHoursPerDay: 100,
+    pauseAfterFailures: 3,
+    cycles: null,
+  };
+  cycle: Partial<CyclePlan> = {};
+  cycles: RefPosition | null = null;
+  unfinished: { n: number; reason: string; by: string } | null = null;
+  fuse: { consecutiveFailures: number; paused: unknown } | null = null;
+  reports: ReportDraft[] = [];
+  deploys: DeployRequest[] = [];
+  newRows = 10;
+  problems: DataProblem[] = [];
+  gate: Partial<GateResult> = {};
+  jobEnds: Partial<AwaitedJob>[] = [];
+  jobs: { name: string; resources: unknown; checkpoint: unknown }[] = [];
+  cancelledJobs: string[] = [];
+  jobHangs = false;
+  desired: { position: RefPosition; state: DesiredState } | null = null;
+  champion: RefPosition | null = null;
+  canary: Partial<CanaryResult>[] = [];
+  canaryHangs = false;
+  probation: 'passed' | 'rollback' | 'pending' = 'pending';
+  trigger: string | null = null;
+  deployAnswer: Answer | null = null;
+  /** This activity fails for good. */
+  failsAt: string | null = null;
+}
+
+export class Worlds {
+  /** Set when there is a server to ask about other workflows. */
+  client: Client | undefined;
+  private readonly worlds = new Map<string, World>();
+
+  of(name: string): World {
+    let world = this.worlds.get(name);
+    if (!world) this.worlds.set(name, (world = new World()));
+    return world;
+  }
+
+  /** All of them, as the workers register them. */
+  activities(): LoopActivities &
+    CycleActivities &
+    DataActivities &
+    TrainActivities &
+    EvaluateActivities &
+    QuantizeActivities &
+    GateActivities &
+    JobActivities &
+    EndpointActivities {
+    const worlds = this;
+    const of = (name: string, call?: string): World => {
+      const world = worlds.of(name);
+      const { activityType } = activityInfo();
+      world.calls.push(call ?? activityType);
+      if (world.failsAt === activityType)
+        throw ApplicationFailure.nonRetryable(`${activityType} is broken`, failureTypes.invalidInput);
+      return world;
+    };
+    const next = (position: RefPosition | null, text: string): RefPosition => ({
+      entry: (position?.entry ?? 0) + 1,
+      digest: digestOf(text),
+    });
+    const loopOfJob = (name: string): string => name.split('/')[0]!;
+
+    return {
+      async loadLoop({ loop }) {
+        const { plan, cycles, unfinished } = of(loop);
+        return {
+          plan,
+          cycles,
+          unfinished,
+          fuse: { position: null, consecutiveFailures: 0, paused: null },
+          finishedCycles: 0,
+          recent: [],
+        };
+      },
+      async openCycle({ loop, expected }) {
+        const world = of(loop);
+        world.cycles = next(expected, `cycle of ${loop}`);
+        return world.cycles;
+      },
+      async describeCycle({ workflowId, runId }) {
+        const { status, runId: found } = await worlds
+          .client!.workflow.getHandle(workflowId, runId ?? undefined)
+          .describe();
+        return { open: status.name === 'RUNNING', status: status.name, runId: found };
+      },
+      async reportLostCycle({ loop }) {
+        of(loop);
+      },
+      async recordFuse({ loop, expected, consecutiveFailures, paused }) {
+        of(loop).fuse = { consecutiveFailures, paused };
+        return next(expected, 'fuse');
+      },
+      async requestRetrain({ loop }) {
+        of(loop);
+        return { id: `cycle/${loop}/1`, state: 'started', reason: 'kick' };
+      },
+      async probeData({ loop, waitMs }) {
+        const { trigger } = of(loop);
+        worlds.of(loop).trigger = null;
+        if (!trigger && waitMs !== null)
+          throw ApplicationFailure.create({
+            message: 'nothing yet',
+            type: failureTypes.notYet,
+            nextRetryDelay: waitMs,
+            category: 'BENIGN',
+          });
+        return { newRows: trigger ? 100 : 0, trigger };
+      },
+      async snapshotData({ plan }) {
+        const { newRows } = of(plan.loop);
+        return { dataset: digestOf('data'), rowCount: newRows, newRows, trainRows: newRows, holdoutRows: 0 };
+      },
+      async checkData({ plan }) {
+        return { problems: of(plan.loop).problems };
+      },
+      async dropData({ plan, slice }) {
+        of(plan.loop, `dropData ${slice}`);
+        return { dataset: digestOf('dropped'), rowCount: 5, newRows: 5, trainRows: 5, holdoutRows: 0 };
+      },
+      async acceptData({ plan, by }) {
+        of(plan.loop, `acceptData by ${by}`);
+      },
+      async beginCycle({ loop, n, specDigest }) {
+        const { cycle, plan } = of(loop);
+        return {
+          loop,
+          n,
+          specDigest,
+          model: plan.model,
+          endpoint: plan.endpoint,
+          dataset: null,
+          champion: null,
+          anchor: null,
+          warmStart: null,
+          quantizeMargin: null,
+          onInconclusive: 'hold',
+          approval: 'auto',
+          rollout: null,
+          resources: { gpus: 1, cpus: 1, memoryBytes: 1000, timeLimitMs: 1000 },
+          maxResources: { gpus: 1, cpus: 1, memoryBytes: 4000, timeLimitMs: 1000 },
+          notifyOn: [],
+          ...cycle,
+        };
+      },
+      async registerVersion({ plan, by, byPerson }) {
+        of(plan.loop, `registerVersion by ${by}${byPerson ? ' (person)' : ''}`);
+        return { version: plan.n };
+      },
+      async crownChampion({ plan }) {
+        of(plan.loop);
+      },
+      async requestDeploy({ request }) {
+        const world = of(request.loop);
+        world.deploys.push(request);
+        return world.deployAnswer ?? { id: request.requestId, state: 'started', reason: 'ok' };
+      },
+      async withdrawDeploy({ deploy, endpoint }) {
+        of(deploy.split('/')[1]!, `withdraw from ${endpoint}`);
+        return { id: deploy, state: 'done', reason: 'ok' };
+      },
+      async notify({ plan, event }) {
+        of(plan.loop, `notify ${event}`);
+      },
+      async closeCycle({ input, draft }) {
+        of(input.loop).reports.push(draft);
+        return { report: digestOf(`report ${input.n}`) };
+      },
+      async prepareTraining({ plan }) {
+        of(plan.loop);
+        return { specDigest: digestOf('spec'), trainRows: 10 };
+      },
+      async registerModel({ plan, attempts }) {
+        of(plan.loop, `registerModel after attempt ${attempts}`);
+        return { model: digestOf(`model ${plan.n}`), sizeBytes: 1000 };
+      },
+      async selectHoldout() {
+        return { rows: digestOf('rows'), rowCount: 3 };
+      },
+      async evaluateModel({ plan, model }) {
+        of(plan.loop);
+        return { evaluation: digestOf(`evaluation of ${model}`), servable: true, summary: {} };
+      },
+      async quantizeModel({ plan, model }) {
+        of(plan.loop);
+        return { model: digestOf(`int8 of ${model}`), sizeBytes: 300, sizeBefore: 1000, quantized: 3, skipped: 0 };
+      },
+      async decideGate({ plan, candidate, int8, champion }) {
+        const { gate } = of(plan.loop);
+        const chosen = int8 ?? candidate;
+        return {
+          result: 'pass',
+          verdict: digestOf('verdict'),
+          candidate: chosen.model,
+          precision: int8 ? 'int8' : 'fp32',
+          reasons: ['every bound holds'],
+          rowsNeeded: null,
+          evaluation: chosen.evaluation,
+          championEvaluation: champion?.evaluation ?? null,
+          summary: [['accuracy', '0.98', '0.97']],
+          ...gate,
+        };
+      },
+      async submitJob({ name, specDigest, resources, checkpoint }) {
+        of(loopOfJob(name)).jobs.push({ name, resources, checkpoint });
+        return { runner: 'local', name, specDigest, externalId: `folder of ${name}` };
+      },
+      async awaitJob({ ref }) {
+        const world = of(loopOfJob(ref.name));
+        heartbeat();
+        while (world.jobHangs) {
+          await sleep(20);
+          heartbeat();
+        }
+        return {
+          state: 'succeeded',
+          failureClass: null,
+          reason: 'exit 0',
+          durationMs: 3_600,
+          ...world.jobEnds.shift(),
+        };
+      },
+      async collectJob({ ref }) {
+        of(loopOfJob(ref.name));
+        return { model: digestOf('files'), output: null, metrics: { loss: 0.1 } };
+      },
+      async cancelJob({ ref }) {
+        of(loopOfJob(ref.name)).cancelledJobs.push(ref.name);
+      },
+      async saveCheckpoint({ ref }) {
+        of(loopOfJob(ref.name));
+        return { checkpoint: digestOf(`checkpoint of ${ref.name}`) };
+      },
+      async loadEndpoint({ endpoint }) {
+        const { desired } = of(endpoint);
+        return { desired: desired?.position ?? null, state: desired?.state ?? null, barred: [] };
+      },
+      async readChampion({ model }) {
+        return { champion: worlds.of(model).champion };
+      },
+      async setDesired({ endpoint, expected, state }) {
+        const world = of(
+          endpoint,
+          `desired ${state.variants.map((v) => `${v.name}=${v.weight}${v.shadow ? ' shadow' : ''}`).join(' ')}`,
+        );
+        if ((world.desired?.position.entry ?? 0) !== (expected?.entry ?? 0))
+          throw ApplicationFailure.nonRetryable('moved by somebody else', failureTypes.refConflict);
+        world.desired = { position: next(expected, JSON.stringify(state)), state };
+        return world.desired.position;
+      },
+      async awaitGeneration({ endpoint }) {
+        of(endpoint);
+        return { serving: true, detail: 'all replicas' };
+      },
+      async observeCanary({ endpoint, weight }) {
+        const world = of(endpoint, `canary ${weight}`);
+        while (world.canaryHangs) {
+          heartbeat();
+          await sleep(20);
+        }
+        const at = new Date(0).toISOString();
+        const step = {
+          weight,
+          startedAt: at,
+          endedAt: at,
+          candidateRequests: 300,
+          stableRequests: 300,
+          backgroundShare: 0,
+          candidateErrors: 0,
+          stableErrors: 0,
+          decision: 'advance',
+        };
+        return { decision: 'advance', reason: 'no harm', step, ...world.canary.shift() };
+      },
+      async watchDesired({ endpoint, expected }) {
+        while (true) {
+          const now = worlds.of(endpoint).desired!;
+          if (now.position.entry !== expected.entry)
+            return { desired: now.position, state: now.state, by: 'hand', reason: 'moved' };
+          heartbeat();
+          await sleep(20);
+        }
+      },
+      async observeProbation({ endpoint }) {
+        const world = of(endpoint);
+        while (world.probation === 'pending') {
+          heartbeat();
+          await sleep(20);
+        }
+        return { outcome: world.probation, reason: `labels say ${world.probation}` };
+      },
+      async recordDeployment({ endpoint, outcome, champion, request }) {
+        of(endpoint, `record ${outcome}`);
+        const position = champion && next(champion.expected, champion.next);
+        if (position) worlds.of(request.modelName).champion = position;
+        return { deployment: digestOf(`deployment ${outcome}`), champion: position };
+      },
+      async bar({ endpoint }) {
+        of(endpoint, 'bar');
+      },
+    };
+  }
+}
