@@ -1,0 +1,140 @@
+"""Independent oracle for src/onnx: the onnx package and onnxruntime's own quantizer (see onnx.test.ts for the command).
+
+  make FOLDER   writes typed.onnx: fields as another exporter writes them
+  check FOLDER  reads cases.json, a list of {name, float, ours, perChannel, reduceRange, weights, input}; prints a JSON list:
+                for each case whether onnx.checker accepts our model, which weights and scales equal those of
+                quantize_dynamic bit for bit, and how far the two models' outputs are apart
+  accept FOLDER  runs onnx.checker over accept-*.onnx; prints their names
+  compare FOLDER  prints the differences between typed.onnx and rewritten.onnx
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+
+def initializers(path):
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+
+
+def session(path):
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def check_case(folder, case):
+    ours = folder / case["ours"]
+    onnx.checker.check_model(onnx.load(folder / case["float"]), full_check=True)
+    onnx.checker.check_model(onnx.load(ours), full_check=True)
+    theirs = folder / f"{case['name']}.theirs.onnx"
+    quantize_dynamic(
+        str(folder / case["float"]),
+        str(theirs),
+        op_types_to_quantize=["MatMul"],
+        per_channel=case["perChannel"],
+        reduce_range=case["reduceRange"],
+        weight_type=QuantType.QInt8,
+    )
+    mine, reference = initializers(ours), initializers(theirs)
+    equal = []
+    for weight in case["weights"]:
+        for suffix in ("quantized", "scale"):
+            name = f"{weight}_{suffix}"
+            a, b = mine[name], reference[name]
+            if a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes():
+                equal.append(name)
+    x = np.random.default_rng(0).normal(size=case["input"]).astype(np.float32)
+    outputs = [session(path).run(None, {"x": x})[0] for path in (ours, theirs)]
+    return {
+        "name": case["name"],
+        "equal": equal,
+        "outputDifference": float(np.max(np.abs(outputs[0] - outputs[1]))),
+        "outputScale": float(np.max(np.abs(outputs[1]))),
+    }
+
+
+def accept(folder):
+    names = sorted(path.name for path in folder.glob("accept-*.onnx"))
+    for name in names:
+        onnx.checker.check_model(onnx.load(folder / name), full_check=True)
+    return names
+
+
+def make(folder):
+    weights = [
+        helper.make_tensor("f32", TensorProto.FLOAT, [2], [1.5, -2.0]),
+        helper.make_tensor("f16", TensorProto.FLOAT16, [2], [0.5, -1.0]),
+        helper.make_tensor("bf16", TensorProto.BFLOAT16, [2], [0.5, -1.0]),
+        helper.make_tensor("f64", TensorProto.DOUBLE, [1], [0.1]),
+        helper.make_tensor("i8", TensorProto.INT8, [3], [-128, 0, 127]),
+        helper.make_tensor("u8", TensorProto.UINT8, [2], [0, 255]),
+        helper.make_tensor("i16", TensorProto.INT16, [1], [-3]),
+        helper.make_tensor("u16", TensorProto.UINT16, [1], [65535]),
+        helper.make_tensor("i32", TensorProto.INT32, [1], [-7]),
+        helper.make_tensor("u32", TensorProto.UINT32, [1], [2**32 - 1]),
+        helper.make_tensor("i64", TensorProto.INT64, [2], [-(2**63), 5]),
+        helper.make_tensor("u64", TensorProto.UINT64, [1], [2**64 - 1]),
+        helper.make_tensor("b", TensorProto.BOOL, [2], [True, False]),
+        helper.make_tensor("i4", TensorProto.INT4, [3], [-8, 7, 1]),
+        helper.make_tensor("s", TensorProto.STRING, [2], [b"a", "ü".encode()]),
+        helper.make_tensor("c64", TensorProto.COMPLEX64, [1], [1 + 2j]),
+    ]
+    node = helper.make_node("Add", ["x", "f32"], ["y"], name="add", doc_string="a note that we do not interpret")
+    graph = helper.make_graph(
+        [node],
+        "typed",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", None])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],
+        initializer=weights,
+        doc_string="graph note",
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10, doc_string="note")
+    helper.set_model_props(model, {"key": "value"})
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, folder / "typed.onnx")
+
+
+def compare(folder):
+    a, b = onnx.load(folder / "typed.onnx"), onnx.load(folder / "rewritten.onnx")
+    onnx.checker.check_model(b, full_check=True)
+    differences = []
+    for left, right in zip(a.graph.initializer, b.graph.initializer, strict=True):
+        x, y = numpy_helper.to_array(left), numpy_helper.to_array(right)
+        if x.dtype != y.dtype or x.shape != y.shape or x.tolist() != y.tolist():
+            differences.append(left.name)
+    for model in (a, b):
+        del model.graph.initializer[:]
+        for entry in model.opset_import:  # an absent domain and an empty one are the same
+            entry.domain = ""
+        for entry in model.graph.node:
+            entry.domain = ""
+    for field, default in (("producer_name", ""), ("producer_version", ""), ("domain", ""), ("model_version", 0)):
+        for model in (a, b):
+            if getattr(model, field) == default:
+                model.ClearField(field)
+    if a != b:
+        differences.append(f"model: {a} != {b}")
+    return differences
+
+
+if __name__ == "__main__":
+    command, folder = sys.argv[1], Path(sys.argv[2])
+    if command == "make":
+        make(folder)
+    elif command == "check":
+        cases = json.loads((folder / "cases.json").read_text())
+        print(json.dumps([check_case(folder, case) for case in cases]))
+    elif command == "accept":
+        print(json.dumps(accept(folder)))
+    elif command == "compare":
+        print(json.dumps(compare(folder)))
+    else:
+        sys.exit(f"unknown command {command}")
