@@ -3,30 +3,12 @@
 // are not those of package-lock.json. Quiet when there is nothing to do; safe to run many times at once.
 // Usage: node scripts/ensure-installed.mjs [folder of package.json]
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { tryLock } from '../src/stack/exclusive-lock.mjs';
+import { differenceToLockFile } from '../src/stack/installed-packages.mjs';
 
 const oldestNode = [20, 6];
-
-/** A sentence that says what differs from package-lock.json, or undefined when all is as it should be. */
-export function whatIsMissing(root) {
-  const installedFile = join(root, 'node_modules', '.package-lock.json');
-  // npm writes this file last: after an install that was killed it is not there.
-  if (!existsSync(installedFile)) return 'no npm packages are installed';
-  const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
-  const installed = JSON.parse(readFileSync(installedFile, 'utf8')).packages;
-  for (const [path, { version, integrity, optional }] of Object.entries(wanted)) {
-    if (path === '') continue;
-    const found = installed[path];
-    // An optional package may be for another platform.
-    if (found === undefined && optional) continue;
-    if (found?.version !== version || found?.integrity !== integrity)
-      return `${path} is ${found?.version ?? 'missing'}, package-lock.json wants ${version}`;
-  }
-  return undefined;
-}
 
 function tooOld() {
   const [major, minor] = process.versions.node.split('.').map(Number);
@@ -41,7 +23,7 @@ async function main() {
     return 1;
   }
   const root = resolve(process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), '..'));
-  if (whatIsMissing(root) === undefined) return 0;
+  if (differenceToLockFile(root) === undefined) return 0;
 
   let told = false;
   for (;;) {
@@ -49,7 +31,7 @@ async function main() {
     const attempt = tryLock(join(root, '.goto3'), 'install');
     if (attempt.acquired) {
       try {
-        const missing = whatIsMissing(root);
+        const missing = differenceToLockFile(root);
         return missing === undefined ? 0 : install(root, missing);
       } finally {
         attempt.release();
@@ -82,4 +64,4 @@ function install(root, missing) {
   return 0;
 }
 
-if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) process.exitCode = await main();
+process.exitCode = await main();

@@ -56,26 +56,36 @@ export interface EnsureTemporalCliOptions {
 export async function ensureTemporalCli(options: EnsureTemporalCliOptions): Promise<TemporalCli> {
   const environment = options.environment ?? readEnvironment();
   const tried: string[] = [];
-  const inspect = async (path: string, source: TemporalCli['source']): Promise<TemporalCli | undefined> => {
-    try {
-      return { ...(await inspectTemporalCli(path)), source };
-    } catch (error) {
-      tried.push(`${source}: ${messageOf(error)}`);
-      return undefined;
-    }
-  };
+  const found = await findTemporalCli(environment, tried);
+  if (found) return found;
+  // Asked for by name: another one in its place would be a surprise.
+  if (environment.temporalCli !== undefined) throw missing(tried);
+  return await fillCache(environment, options, tried);
+}
 
-  if (environment.temporalCli !== undefined) {
-    const given = await inspect(environment.temporalCli, 'TEMPORAL_CLI');
-    // Asked for by name: another one in its place would be a surprise.
-    if (!given) throw missing(tried);
-    return given;
-  }
+/** The one on this machine, without fetching any; `tried` gets a line for each place that had none that can serve. */
+export async function findTemporalCli(environment: Environment, tried: string[]): Promise<TemporalCli | undefined> {
+  if (environment.temporalCli !== undefined) return inspectInto(tried, environment.temporalCli, 'TEMPORAL_CLI');
   tried.push('TEMPORAL_CLI: not set');
   const onPath = findProgram(environment.path, 'temporal');
   if (onPath === undefined) tried.push('PATH: there is no `temporal`');
-  const found = (onPath && (await inspect(onPath, 'PATH'))) || (await inspect(cachedTemporalCli(environment), 'cache'));
-  return found ?? (await fillCache(environment, options, tried, inspect));
+  return (
+    (onPath && (await inspectInto(tried, onPath, 'PATH'))) ||
+    (await inspectInto(tried, cachedTemporalCli(environment), 'cache'))
+  );
+}
+
+async function inspectInto(
+  tried: string[],
+  path: string,
+  source: TemporalCli['source'],
+): Promise<TemporalCli | undefined> {
+  try {
+    return { ...(await inspectTemporalCli(path)), source };
+  } catch (error) {
+    tried.push(`${source}: ${messageOf(error)}`);
+    return undefined;
+  }
 }
 
 export const cachedTemporalCli = ({ cacheFolder }: Environment): string => join(cacheFolder, 'bin', 'temporal');
@@ -84,13 +94,12 @@ async function fillCache(
   environment: Environment,
   { log, download = downloadTemporalCli }: EnsureTemporalCliOptions,
   tried: string[],
-  inspect: (path: string, source: TemporalCli['source']) => Promise<TemporalCli | undefined>,
 ): Promise<TemporalCli> {
   const bin = join(environment.cacheFolder, 'bin');
   const target = cachedTemporalCli(environment);
   const release = await waitForLock(bin, log);
   try {
-    const byOthers = isExecutable(target) && (await inspect(target, 'cache'));
+    const byOthers = isExecutable(target) && (await inspectInto(tried, target, 'cache'));
     if (byOthers) return byOthers;
     // A killed predecessor may have left its half.
     for (const left of readdirSync(bin)) if (left.startsWith('.fetch-')) rmSync(join(bin, left), { recursive: true });
@@ -110,7 +119,7 @@ async function fillCache(
           tried.push(`${source}: ${messageOf(error)}`);
           log(`${source}: ${messageOf(error)}`);
         });
-        if (!fetched || !(await inspect(fetched, source))) continue;
+        if (!fetched || !(await inspectInto(tried, fetched, source))) continue;
         renameSync(fetched, target);
         log(`the Temporal CLI is in ${target}`);
         return { ...(await inspectTemporalCli(target)), source };
