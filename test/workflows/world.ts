@@ -334,7 +334,7 @@ export class Worlds {
       },
       async recordDeployment({ endpoint, outcome, champion, request }) {
         of(endpoint, `record ${outcome}`);
-        const position = champion && next(champion.expected, champion.next);
+        const position = champion && { entry: (champion.expected?.entry ?? 0) + 1, digest: champion.next };
         if (position) worlds.of(request.modelName).champion = position;
         return { deployment: digestOf(`deployment ${outcome}`), champion: position };
       },

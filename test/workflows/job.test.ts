@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { WorkflowFailedError } from '@temporalio/client';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import { taskQueues, workflowIds } from '../../src/contracts/names.ts';
+import { job } from '../../src/workflows/index.ts';
+import * as messages from '../../src/workflows/messages.ts';
+import { eventually, startTemporal, startWorkers } from '../temporal.ts';
+import { digestOf, Worlds } from './world.ts';
+
+describe('job', () => {
+  let env: TestWorkflowEnvironment;
+  let workers: { stop(): Promise<void> };
+  const worlds = new Worlds();
+  const resources = { gpus: 2, cpus: 1, memoryBytes: 1_000, timeLimitMs: 1_000 };
+
+  before(async function () {
+    this.timeout(60_000);
+    env = await startTemporal();
+    workers = await startWorkers(env, worlds.activities());
+  });
+  after(async () => {
+    await workers?.stop();
+    await env?.teardown();
+  });
+
+  const start = async (name: string) =>
+    await env.client.workflow.start(job, {
+      workflowId: workflowIds.job(`${name}/1/train`),
+      taskQueue: taskQueues.control,
+      args: [
+        {
+          key: `${name}/1/train`,
+          specDigest: digestOf('spec'),
+          queue: 'gpu',
+          resources,
+          maxResources: { ...resources, memoryBytes: 4_000 },
+          firstAttempt: 1,
+        },
+      ],
+    });
+
+  it('submits, awaits, collects, and counts GPU hours', async () => {
+    const result = await (await start('plain')).result();
+    assert.deepEqual([result.state, result.attempts, result.model], ['succeeded', 1, digestOf('files')]);
+    assert.equal(result.gpuHours, (2 * 3_600) / 3_600_000);
+  });
+
+  it('resumes from the checkpoint after an infrastructure failure, under a new attempt', async () => {
+    worlds.of('killed').jobEnds = [{ state: 'failed', failureClass: 'infrastructure', reason: 'killed' }];
+    const result = await (await start('killed')).result();
+    assert.equal(result.attempts, 2);
+    assert.deepEqual(
+      worlds.of('killed').jobs.map((j) => [j.name, j.checkpoint]),
+      [
+        ['killed/1/train/1', null],
+        ['killed/1/train/2', digestOf('checkpoint of killed/1/train/1')],
+      ],
+    );
+  });
+
+  it('doubles the memory up to the cap, then gives up', async () => {
+    const oom = { state: 'failed', failureClass: 'outOfMemory', reason: 'oom' } as const;
+    worlds.of('big').jobEnds = [oom, oom, oom];
+    const result = await (await start('big')).result();
+    assert.deepEqual([result.state, result.failureClass, result.attempts], ['failed', 'outOfMemory', 3]);
+    assert.deepEqual(
+      worlds.of('big').jobs.map((j) => (j.resources as typeof resources).memoryBytes),
+      [1_000, 2_000, 4_000],
+    );
+  });
+
+  it('stops the job when it is cancelled, and says so only when it is gone', async () => {
+    worlds.of('stopped').jobHangs = true;
+    const handle = await start('stopped');
+    await eventually('it runs', async () => (await handle.query(messages.jobStatusQuery)).state === 'running');
+    await handle.cancel();
+    await assert.rejects(handle.result(), WorkflowFailedError);
+    assert.deepEqual(worlds.of('stopped').cancelledJobs, ['stopped/1/train/1']);
+  });
+});
