@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import type { ProgramTools } from '../program.ts';
 
@@ -7,7 +9,7 @@ export async function findTools(
   environment: Record<string, string>,
 ): Promise<Pick<ProgramTools, 'typeScriptLoader' | 'setpriv'>> {
   return {
-    ...(stripsTypes() ? {} : { typeScriptLoader: import.meta.resolve('tsx') }),
+    ...(stripsTypes() ? {} : { typeScriptLoader: pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href }),
     ...((await knowsParentDeathSignal(environment)) && { setpriv: 'setpriv' }),
   };
 }
