@@ -38,6 +38,7 @@ export const ModelSignature = z.strictObject({
 });
 export type ModelSignature = z.infer<typeof ModelSignature>;
 export type HashedTextPreprocessing = z.infer<typeof HashedTextPreprocessing>;
+export type NumericPreprocessing = z.infer<typeof NumericPreprocessing>;
 
 export const modelFileName = 'model.onnx';
 export const signatureFileName = 'signature.json';
