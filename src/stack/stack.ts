@@ -45,7 +45,7 @@ export interface Stack {
 }
 
 /** Usual ports where they are free: Temporal's own, and the one that SageMaker's container contract names. */
-const preferredPorts = { temporal: 7233, ui: 8233, endpoint: 8080 };
+export const preferredPorts = { temporal: 7233, ui: 8233, endpoint: 8080 };
 
 /**
  * Brings the stack up in this process, which then supervises it: starts what is missing, takes over what an earlier `up`
@@ -143,7 +143,7 @@ export async function bringDown(layout: StateLayout, options: DownOptions = {}):
   const up = stackHolder(layout);
   if (up?.pid === process.pid) throw new Error('this process runs the stack; call its stop()');
   if (up) {
-    process.kill(up.pid, 'SIGTERM');
+    askToStop(up.pid);
     const deadline = performance.now() + (options.timeoutMs ?? Number.POSITIVE_INFINITY);
     while (stackHolder(layout)?.pid === up.pid) {
       if (performance.now() > deadline)
@@ -160,4 +160,13 @@ export async function bringDown(layout: StateLayout, options: DownOptions = {}):
     lock.release();
   }
   return up?.pid;
+}
+
+function askToStop(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM');
+  } catch (error) {
+    // It has just ended by itself.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }

@@ -8,7 +8,7 @@ import { tsxArgv } from './tsx.ts';
 
 /** The release that is fetched when the machine has none; its server is 1.29.1. */
 export const temporalCliVersion = '1.5.1';
-const goPackage = 'github.com/temporalio/cli/cmd/temporal';
+export const goPackageVersion = `github.com/temporalio/cli/cmd/temporal@v${temporalCliVersion}`;
 /** Go's own flags of the release build (.goreleaser.yml of the CLI); without the last, `--version` says 0.0.0-DEV. */
 const goLinkerFlags = `-s -w -X github.com/temporalio/cli/temporalcli.Version=${temporalCliVersion}`;
 
@@ -50,7 +50,7 @@ export async function buildTemporalCli(go: string, folder: string, log: Log): Pr
   mkdirSync(folder, { recursive: true });
   log(`building the Temporal CLI ${temporalCliVersion} with ${go}; this takes about 3 minutes, once`);
   await runWatched({
-    argv: [go, 'install', '-v', '-ldflags', goLinkerFlags, `${goPackage}@v${temporalCliVersion}`],
+    argv: [go, 'install', '-v', '-ldflags', goLinkerFlags, goPackageVersion],
     environment: { GOBIN: folder },
     stallMs: goStallMs,
     position: (lines) => lines,

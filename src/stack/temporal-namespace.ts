@@ -1,6 +1,6 @@
 import { Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
-import { temporal } from '@temporalio/proto';
+import proto from '@temporalio/proto';
 import { searchAttributes } from '../contracts/search-attributes.ts';
 
 /** Closed workflows stay visible for so long; the store, not Temporal, remembers for ever (DESIGN §3). */
@@ -36,7 +36,7 @@ async function registerSearchAttributes({ operatorService }: Connection, namespa
   const { customAttributes } = await operatorService.listSearchAttributes({ namespace });
   const missing = Object.values(searchAttributes).filter(({ name }) => customAttributes?.[name] === undefined);
   if (missing.length === 0) return;
-  const { IndexedValueType } = temporal.api.enums.v1;
+  const { IndexedValueType } = proto.temporal.api.enums.v1;
   await operatorService.addSearchAttributes({
     namespace,
     searchAttributes: Object.fromEntries(
