@@ -9,6 +9,7 @@ import type { Model } from '../../src/onnx/model.ts';
 import { decodeModel } from '../../src/onnx/proto/decode.ts';
 import { encodeModel } from '../../src/onnx/proto/encode.ts';
 import { quantizeDynamic } from '../../src/onnx/quantize/dynamic.ts';
+import { quantizationParameters } from '../../src/onnx/quantize/scale.ts';
 import { conditional, textClassifier } from '../onnx/models.ts';
 import { randomFloats, seededRandom } from '../onnx/run.ts';
 
@@ -25,20 +26,6 @@ interface Case {
   reduceRange: boolean;
   weights: string[];
   input: number[];
-}
-
-/** Weights that reach the corners of the arithmetic: ties, zeros, denormals, outliers, one-sided channels. */
-function corners(k: number, n: number, seed: number): Float32Array {
-  const random = seededRandom(seed);
-  const weights = randomFloats(k * n, random, 0.1);
-  for (let r = 0; r < k; r++) {
-    weights[r * n] = 0; // a channel of zeros
-    weights[r * n + 1] = 1e-40; // denormal
-    weights[r * n + 2] = r === 3 ? 1_000 : (weights[r * n + 2] ?? 0); // an outlier
-    weights[r * n + 3] = (r % 255) / 2 - 63.5; // ties at scale 1 / 2
-    weights[r * n + 4] = Math.abs(weights[r * n + 4]!); // one side only
-  }
-  return weights;
 }
 
 function twoLayers(seed: number, weights: (k: number, n: number, seed: number) => Float32Array): Model {
@@ -67,7 +54,7 @@ describe(`oracle: onnx and onnxruntime.quantization${python ? '' : ` (skipped; p
   it('gives the weights and scales of quantize_dynamic, bit for bit', async function () {
     this.timeout(120_000);
     const cases: Case[] = [];
-    for (const [seed, weights] of [randomWeights, corners].entries()) {
+    for (const [seed, weights] of [randomWeights, corners, ties, nearTies].entries()) {
       for (const perChannel of [true, false]) {
         for (const reduceRange of [true, false]) {
           const name = `${weights.name}-${perChannel ? 'channel' : 'tensor'}-${reduceRange ? '7' : '8'}bit`;
@@ -90,11 +77,26 @@ describe(`oracle: onnx and onnxruntime.quantization${python ? '' : ` (skipped; p
 
     type Answer = { name: string; equal: string[]; outputDifference: number; outputScale: number };
     const answers = JSON.parse(await ask('check')) as Answer[];
-    assert.equal(answers.length, 8);
+    assert.equal(answers.length, 16);
     for (const { name, equal, outputDifference, outputScale } of answers) {
       assert.deepEqual(equal, ['w1_quantized', 'w1_scale', 'w2_quantized', 'w2_scale'], name);
       assert.ok(outputDifference <= 1e-6 * Math.max(1, outputScale), `${name}: outputs differ by ${outputDifference}`);
     }
+  });
+
+  it('gives the scales and zero points of compute_scale_zp for any range', async () => {
+    const random = seededRandom(8);
+    const ranges = Array.from({ length: 2_000 }, (_, i) => {
+      const [a, b] = randomFloats(2, random, 10 ** (random() * 12 - 6));
+      const type = i % 2 === 0 ? ('uint8' as const) : ('int8' as const);
+      return { min: Math.min(a!, b!), max: Math.max(a!, b!), type, symmetric: i % 3 === 0, reduceRange: i % 5 === 0 };
+    });
+    await writeFile(join(folder, 'ranges.json'), JSON.stringify(ranges));
+    const expected = JSON.parse(await ask('parameters')) as { scale: number; zeroPoint: number }[];
+    assert.deepEqual(
+      ranges.map(({ min, max, ...scheme }) => quantizationParameters(min, max, scheme)),
+      expected,
+    );
   });
 
   it('writes models that onnx.checker accepts: tables, Gemm, shared tables, subgraphs', async function () {
@@ -127,4 +129,36 @@ describe(`oracle: onnx and onnxruntime.quantization${python ? '' : ` (skipped; p
 
 function randomWeights(k: number, n: number, seed: number): Float32Array {
   return randomFloats(k * n, seededRandom(seed), 0.2);
+}
+
+/** Weights that reach the corners of the arithmetic: zeros, denormals, outliers, one-sided channels. */
+function corners(k: number, n: number, seed: number): Float32Array {
+  const random = seededRandom(seed);
+  const weights = randomFloats(k * n, random, 0.1);
+  for (let r = 0; r < k; r++) {
+    weights[r * n] = 0; // a channel of zeros
+    weights[r * n + 1] = 1e-40; // denormal
+    weights[r * n + 2] = r === 3 ? 1_000 : (weights[r * n + 2] ?? 0); // an outlier
+    weights[r * n + 3] = Math.abs(weights[r * n + 3]!); // one side only
+  }
+  return weights;
+}
+
+/** Quotients that are ties: scale 1 at 8 bits (largest weight 127) or at 7 bits (64). */
+function ties(k: number, n: number, seed: number): Float32Array {
+  const largest = seed % 2 === 0 ? 127 : 64;
+  return Float32Array.from({ length: k * n }, (_, i) => {
+    const sign = i % 3 === 0 ? -1 : 1;
+    return i < n ? largest : sign * (((i * 7) % largest) + 0.5);
+  });
+}
+
+/** Quotients that are ties only after the division is rounded to float32. */
+function nearTies(k: number, n: number, seed: number): Float32Array {
+  const random = seededRandom(seed);
+  const largest = random() + 0.5;
+  const scale = Math.fround(Math.fround(2 * Math.fround(largest)) / (seed % 2 === 0 ? 254 : 128));
+  return Float32Array.from({ length: k * n }, (_, i) =>
+    i < n ? largest : (Math.floor(random() * 100) - 50.5) * scale,
+  );
 }

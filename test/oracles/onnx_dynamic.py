@@ -4,6 +4,7 @@
   check FOLDER  reads cases.json, a list of {name, float, ours, perChannel, reduceRange, weights, input}; prints a JSON list:
                 for each case whether onnx.checker accepts our model, which weights and scales equal those of
                 quantize_dynamic bit for bit, and how far the two models' outputs are apart
+  parameters FOLDER  prints scale and zero point for every range of ranges.json
   accept FOLDER  runs onnx.checker over accept-*.onnx; prints their names
   compare FOLDER  prints the differences between typed.onnx and rewritten.onnx
 """
@@ -17,6 +18,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.quantization.quant_utils import compute_scale_zp, get_qmin_qmax_for_qType
 
 
 def initializers(path):
@@ -59,6 +61,17 @@ def check_case(folder, case):
         "outputDifference": float(np.max(np.abs(outputs[0] - outputs[1]))),
         "outputScale": float(np.max(np.abs(outputs[1]))),
     }
+
+
+def parameters(folder):
+    answers = []
+    for entry in json.loads((folder / "ranges.json").read_text()):
+        element = TensorProto.UINT8 if entry["type"] == "uint8" else TensorProto.INT8
+        qmin, qmax = get_qmin_qmax_for_qType(element, entry["reduceRange"], entry["symmetric"])
+        low, high = (np.array(entry[end], dtype=np.float32) for end in ("min", "max"))
+        zero_point, scale = compute_scale_zp(low, high, qmin, qmax, entry["symmetric"])
+        answers.append({"scale": float(scale), "zeroPoint": int(zero_point)})
+    return answers
 
 
 def accept(folder):
@@ -132,6 +145,8 @@ if __name__ == "__main__":
     elif command == "check":
         cases = json.loads((folder / "cases.json").read_text())
         print(json.dumps([check_case(folder, case) for case in cases]))
+    elif command == "parameters":
+        print(json.dumps(parameters(folder)))
     elif command == "accept":
         print(json.dumps(accept(folder)))
     elif command == "compare":

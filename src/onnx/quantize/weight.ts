@@ -30,11 +30,16 @@ export function quantizeMatrix(
 ): QuantizedMatrix {
   const scheme = { type: 'int8', symmetric: true, reduceRange } as const;
   const range = integerRange(scheme);
-  const channelOf = channelIndex(channel, columns);
+  // Channel of element [r, c] = r × perRow + c × perColumn: no division and no call in the loops over millions.
+  const perRow = channel === 'row' ? 1 : 0;
+  const perColumn = channel === 'column' ? 1 : 0;
   const largest = new Float32Array(channel === 'row' ? rows : channel === 'column' ? columns : 1);
-  for (let i = 0; i < weights.length; i++) {
-    const c = channelOf(i);
-    largest[c] = Math.max(largest[c]!, Math.abs(weights[i]!));
+  for (let r = 0, i = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++, i++) {
+      const at = r * perRow + c * perColumn;
+      const magnitude = Math.abs(weights[i]!);
+      if (magnitude > largest[at]!) largest[at] = magnitude;
+    }
   }
   const scales = largest.map((max) => quantizationParameters(-max, max, scheme).scale);
 
@@ -42,22 +47,19 @@ export function quantizeMatrix(
   let maxAbs = 0;
   let signal = 0;
   let noise = 0;
-  for (let i = 0; i < weights.length; i++) {
-    const weight = weights[i]!;
-    const scale = scales[channelOf(i)]!;
-    const quantized = quantizeValue(weight, scale, 0, range);
-    values[i] = quantized;
-    const difference = weight - scale * quantized;
-    maxAbs = Math.max(maxAbs, Math.abs(difference));
-    signal += weight * weight;
-    noise += difference * difference;
+  for (let r = 0, i = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++, i++) {
+      const weight = weights[i]!;
+      const scale = scales[r * perRow + c * perColumn]!;
+      const quantized = quantizeValue(weight, scale, 0, range);
+      values[i] = quantized;
+      const difference = weight - scale * quantized;
+      maxAbs = Math.max(maxAbs, Math.abs(difference));
+      signal += weight * weight;
+      noise += difference * difference;
+    }
   }
   return { values, scales, error: { maxAbs, sqnrDb: noise === 0 ? null : 10 * Math.log10(signal / noise) } };
-}
-
-function channelIndex(channel: Channel, columns: number): (i: number) => number {
-  if (channel === 'tensor') return () => 0;
-  return channel === 'row' ? (i) => Math.floor(i / columns) : (i) => i % columns;
 }
 
 /** [rows, columns] → [columns, rows]. */
