@@ -23,6 +23,8 @@ const newFolder = (): FolderNode => ({ names: new Map(), synced: new Map() });
  * that was not synced, whether it reached the disk all the same.
  */
 export class PowerCutFs implements FsOps {
+  /** What the file system takes for the time. */
+  nowMs = (): number => Date.now();
   #root = newFolder();
 
   constructor() {
@@ -78,7 +80,7 @@ export class PowerCutFs implements FsOps {
   createFile: FsOps['createFile'] = async (path) => {
     const [parent, name] = this.#place(path);
     if (parent.names.has(name)) throw failure('EEXIST', path);
-    const file: FileNode = { data: Buffer.alloc(0), synced: undefined, modifiedAtMs: Date.now() };
+    const file: FileNode = { data: Buffer.alloc(0), synced: undefined, modifiedAtMs: this.nowMs() };
     parent.names.set(name, file);
     return {
       write: async (bytes) => {
@@ -116,7 +118,7 @@ export class PowerCutFs implements FsOps {
   };
 
   touch = async (path: string): Promise<void> => {
-    this.#file(path).modifiedAtMs = Date.now();
+    this.#file(path).modifiedAtMs = this.nowMs();
   };
 
   facts: FsOps['facts'] = async (path) => {
