@@ -95,17 +95,18 @@ const largestDepth = (reduceRange: boolean): number =>
 
 function dropWeightsNeededInFloat(graph: Graph, decisions: Map<number, Candidate | Skip>): void {
   const uses = valueUses(graph);
-  const byWeight = new Map<string, number[]>();
+  const byWeight = new Map<string, Set<number>>();
   for (const [i, decision] of decisions) {
     if (decision.decision !== 'quantize') continue;
-    byWeight.set(decision.weight.name, [...(byWeight.get(decision.weight.name) ?? []), i]);
+    const { name } = decision.weight;
+    byWeight.set(name, (byWeight.get(name) ?? new Set()).add(i));
   }
   for (const [name, candidates] of byWeight) {
     const { nodes, elsewhere } = uses.get(name)!;
-    // A candidate that reads its weight a second time, as its activation or bias, counts as a float reader too.
-    const inFloat = nodes.find(
-      (reader, position) => !candidates.includes(reader) || nodes.indexOf(reader) !== position,
-    );
+    // Each candidate reads its weight once; a second time is as its activation or bias, and that is in float.
+    const seen = new Set<number>();
+    const isRepeat = (reader: number): boolean => seen.size === seen.add(reader).size;
+    const inFloat = nodes.find((reader) => !candidates.has(reader) || isRepeat(reader));
     if (inFloat === undefined && !elsewhere) continue;
     const reader = inFloat === undefined ? 'a subgraph or the output' : `node "${graph.nodes[inFloat]!.name}"`;
     for (const i of candidates) decisions.set(i, skip(`weight "${name}" is needed in float by ${reader}`));
