@@ -6,7 +6,7 @@ import type { KeptStore } from '../../src/store/upkeep.ts';
 import { verifyStore } from '../../src/store/verify.ts';
 import { AgeingStore, digestsOf, point, put } from './ageing-store.ts';
 import { dyingFs } from './fs/dying-fs.ts';
-import { datasetManifest, openedManifest } from './samples.ts';
+import { openedManifest, runManifest } from './samples.ts';
 
 describe('garbage collection beside writers', () => {
   let ageing: AgeingStore;
@@ -77,13 +77,13 @@ describe('garbage collection beside writers', () => {
       ageing = new AgeingStore();
       store = await ageing.open();
       const rows = await put(store, 'rows');
-      const dataset = await putManifest(store, datasetManifest(rows));
-      await point(store, 'loops/spam/dataset', dataset, 'one');
+      const run = await putManifest(store, runManifest(rows));
+      await point(store, 'loops/spam/dataset', run, 'one');
       const part = await put(store, 'part');
       ageing.pass(1);
-      const whole = await putManifest(store, datasetManifest(part));
+      const whole = await putManifest(store, runManifest(part));
       ageing.pass(1);
-      await putManifest(store, openedManifest(1, [whole, dataset]));
+      await putManifest(store, openedManifest(1, [whole, run]));
       ageing.pass(30);
       const dying = dyingFs(ageing.fs, () => Promise.reject(new Error('dead')));
       const collecting = await ageing.open(dying.ops);
@@ -96,7 +96,7 @@ describe('garbage collection beside writers', () => {
       // Also among the garbage, no document has outlived its parts.
       assert.deepEqual((await verifyStore(restarted, { now: ageing.now })).problems, []);
       await collectGarbage(restarted, { now: ageing.now });
-      assert.deepEqual(await digestsOf(restarted), [rows, dataset].sort());
+      assert.deepEqual(await digestsOf(restarted), [rows, run].sort());
       assert.deepEqual((await verifyStore(restarted, { now: ageing.now })).problems, []);
       if (!died) break;
       deaths += 1;

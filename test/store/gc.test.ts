@@ -10,7 +10,7 @@ import type { KeptStore } from '../../src/store/upkeep.ts';
 import { verifyStore } from '../../src/store/verify.ts';
 import { AgeingStore, dayMs, digestsOf, point, put } from './ageing-store.ts';
 import { dyingFs } from './fs/dying-fs.ts';
-import { bytes, datasetManifest, digestOfDigit, openedManifest } from './samples.ts';
+import { bytes, digestOfDigit, openedManifest, runManifest } from './samples.ts';
 
 describe('garbage collection', () => {
   let ageing: AgeingStore;
@@ -22,8 +22,8 @@ describe('garbage collection', () => {
 
   it('keeps all that the newest entry of a ref reaches, however old, and deletes the rest', async () => {
     const rows = await put(store, '{"id":1}\n{"id":2}\n');
-    const dataset = await putManifest(store, datasetManifest(rows));
-    const opened = await putManifest(store, openedManifest(1, [dataset]));
+    const run = await putManifest(store, runManifest(rows));
+    const opened = await putManifest(store, openedManifest(1, [run]));
     const model = await put(store, 'weights of the model that serves');
     const barred = await put(store, 'weights that a rollback barred');
     const desired = await put(store, `{"variants":[{"model":"${model}"}]}`);
@@ -37,7 +37,7 @@ describe('garbage collection', () => {
     ageing.pass(1_000);
 
     const report = await collectGarbage(store, { now: ageing.now });
-    const kept = [rows, dataset, opened, model, barred, desired, list, pinned].sort();
+    const kept = [rows, run, opened, model, barred, desired, list, pinned].sort();
     assert.deepEqual(await digestsOf(store), kept);
     assert.deepEqual(report, { scanned: 10, reachable: 8, keptByAge: 0, deleted: 2, deletedBytes: 19, leftovers: 0 });
     assert.equal(await store.blobs.has(one), false);

@@ -6,7 +6,7 @@ import { putManifest } from '../../src/store/manifests.ts';
 import type { BlobStore } from '../../src/store/types.ts';
 import type { KeptStore } from '../../src/store/upkeep.ts';
 import { PowerCutFs } from './fs/power-cut-fs.ts';
-import { bytes, collect, datasetManifest, digestOfDigit, openedManifest } from './samples.ts';
+import { bytes, collect, digestOfDigit, openedManifest, runManifest } from './samples.ts';
 
 describe('lineage', () => {
   let fs: PowerCutFs;
@@ -17,7 +17,7 @@ describe('lineage', () => {
   });
 
   it('walks to every ancestor once, nearest first, with a line for people', async () => {
-    const root = await putManifest(store, datasetManifest(digestOfDigit('1')));
+    const root = await putManifest(store, runManifest(digestOfDigit('1')));
     const left = await putManifest(store, openedManifest(1, [root]));
     const right = await putManifest(store, openedManifest(2, [root, left]));
     const top = await putManifest(store, openedManifest(3, [right, left]));
@@ -28,12 +28,12 @@ describe('lineage', () => {
         [top, 0, 'CycleOpened'],
         [right, 1, 'CycleOpened'],
         [left, 1, 'CycleOpened'],
-        [root, 2, 'Dataset'],
+        [root, 2, 'Run'],
       ],
     );
     const last = walk.at(-1)!;
     assert.ok('summary' in last);
-    assert.equal(last.summary, 'spam: 2 rows in 1 segments');
+    assert.equal(last.summary, 'spam/1/train/1, attempt 1');
     assert.deepEqual(last.parents, []);
   });
 
@@ -42,12 +42,12 @@ describe('lineage', () => {
     const rows = await store.blobs.put(bytes('{"id":1}\n{"id":2}\n'));
     const damaged = await putManifest(store, openedManifest(1));
     fs.flipBit(`/store/blobs/${damaged.slice(7, 9)}/${damaged.slice(7)}`);
-    const root = await putManifest(store, datasetManifest(rows));
+    const root = await putManifest(store, runManifest(rows));
     const top = await putManifest(store, openedManifest(2, [missing, damaged, rows, root]));
     const walk = await collect(lineage(store, top));
     assert.deepEqual(
       walk.map((node) => node.kind),
-      ['CycleOpened', 'missing', 'corrupt', 'notAManifest', 'Dataset'],
+      ['CycleOpened', 'missing', 'corrupt', 'notAManifest', 'Run'],
     );
     const gap = walk[1]!;
     assert.ok('detail' in gap && gap.detail.includes(missing));

@@ -15,7 +15,7 @@ import {
 } from '../../src/store/manifests.ts';
 import type { KeptStore } from '../../src/store/upkeep.ts';
 import { PowerCutFs } from './fs/power-cut-fs.ts';
-import { bytes, collect, datasetManifest, digestOfDigit, openedManifest } from './samples.ts';
+import { bytes, collect, digestOfDigit, openedManifest, runManifest } from './samples.ts';
 
 describe('manifests', () => {
   let fs: PowerCutFs;
@@ -26,19 +26,19 @@ describe('manifests', () => {
   });
 
   it('come back as they were put, under one digest for one content', async () => {
-    const manifest = datasetManifest(digestOfDigit('1'), [digestOfDigit('2')]);
+    const manifest = runManifest(digestOfDigit('1'), [digestOfDigit('2')]);
     const digest = await putManifest(store, manifest);
     assert.equal(await putManifest(store, JSON.parse(JSON.stringify(manifest)) as Manifest), digest);
-    const found = await getManifest(store, digest, 'Dataset');
-    assert.equal(found.segments[0]!.rowCount, 2);
+    const found = await getManifest(store, digest, 'Run');
+    assert.equal(found.hyperparameters['epochs'], '3');
     assert.deepEqual(found, manifest);
     assert.deepEqual(await getAnyManifest(store, digest), manifest);
   });
 
   it('are refused with the field named, and nothing is stored', async () => {
-    const bad = { ...datasetManifest(digestOfDigit('1')), rowCount: -1, extra: true } as unknown as Manifest;
+    const bad = { ...runManifest(digestOfDigit('1')), attempts: 0, extra: true } as unknown as Manifest;
     await assert.rejects(putManifest(store, bad), (error: unknown) => {
-      return error instanceof InvalidInput && error.message.includes('rowCount') && error.message.includes('extra');
+      return error instanceof InvalidInput && error.message.includes('attempts') && error.message.includes('extra');
     });
     assert.deepEqual(await collect(store.upkeep.blobs()), []);
   });

@@ -43,32 +43,18 @@ export const capture = (inferenceId: string): CaptureRecord => ({
   latencyMs: 1.5,
 });
 
-export const datasetManifest = (rows: Digest, parents: Digest[] = []): ManifestOf<'Dataset'> => ({
-  kind: 'Dataset',
+/** A manifest with a part (its job spec) besides its parents. */
+export const runManifest = (jobSpec: Digest, parents: Digest[] = []): ManifestOf<'Run'> => ({
+  kind: 'Run',
   parents,
   createdAt: '2002-08-01T00:00:00.000Z',
-  loop: 'spam',
-  segments: [
-    {
-      rows,
-      rowCount: 2,
-      train: rows,
-      trainRows: 2,
-      holdout: rows,
-      holdoutRows: 0,
-      classCounts: { true: 1, false: 1 },
-      repeats: 0,
-      redelivered: 0,
-      schemaErrors: {},
-      from: '2002-07-01T00:00:00.000Z',
-      to: '2002-07-02T00:00:00.000Z',
-    },
-  ],
-  rowCount: 2,
-  classCounts: { ham: 1, spam: 1 },
-  cursor: '2',
-  columns: { id: 'id', time: 'time', label: 'label', features: ['subject'] },
-  holdoutShare: 0.2,
+  job: 'spam/1/train/1',
+  jobSpec,
+  program: ['node', 'train.ts'],
+  hyperparameters: { epochs: '3' },
+  metrics: { loss: 0.25 },
+  durationMs: 1_500,
+  attempts: 1,
 });
 
 export const openedManifest = (cycle: number, parents: Digest[] = []): ManifestOf<'CycleOpened'> => ({
