@@ -37,6 +37,18 @@ export interface ReplicaStatus {
   /** Why the newest desired state cannot be served, e.g. a model that does not load. */
   error?: { generation: number; model?: string; message: string };
   startedAt: string;
+  inference: InferenceStatus;
+}
+
+/** The child process that holds a replica's models. */
+export interface InferenceStatus {
+  /** Null while none runs: before the first model, or between a crash and the restart. */
+  pid: number | null;
+  /** Ends that nobody asked for; each is followed by a restart. */
+  crashes: number;
+  /** Planned exchanges after so many model swaps. */
+  replacements: number;
+  lastCrash?: { at: string; reason: string };
 }
 
 /** A running replica registers itself under `refNames.replica`. */

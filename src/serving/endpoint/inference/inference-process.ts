@@ -1,0 +1,44 @@
+import type { Worker } from 'node:worker_threads';
+// The native addon has to be loaded by the main thread before any other thread does (onnxruntime #24486).
+import 'onnxruntime-node';
+import { startThread } from '../../program.ts';
+import type { FromInference, ToInference } from './messages.ts';
+
+/**
+ * The inference process: passes messages between the endpoint and the threads that hold sessions. Anything unexpected
+ * ends it at once; the endpoint then starts another one and asks again.
+ */
+const lanes = new Map<number, Worker>();
+/** Threads without a model. One is always there, so that a swap takes no longer than loading the model. */
+const spares: Worker[] = [startSessionThread()];
+
+process.on('message', (message) => {
+  const request = message as ToInference;
+  if (request.op === 'open') lanes.set(request.lane, spares.pop() ?? startSessionThread());
+  lanes.get(request.lane)?.postMessage(request);
+});
+// The endpoint is gone, in whatever way: nobody needs the answers any more. `exit` would wait for a thread that is
+// inside native code, perhaps for ever.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+// Only the endpoint decides when serving ends; a terminal's Ctrl-C reaches the whole process group.
+process.on('SIGINT', () => {});
+process.on('SIGTERM', () => {});
+
+function startSessionThread(): Worker {
+  const thread = startThread(new URL('./session-thread.ts', import.meta.url));
+  thread.on('message', (message: FromInference) => {
+    if (message.op === 'closed' || message.op === 'notOpened') {
+      lanes.delete(message.lane);
+      spares.push(thread);
+    } else if (message.op === 'opened' && spares.length === 0) {
+      spares.push(startSessionThread());
+    }
+    if (message.op !== 'closed') process.send!(message);
+  });
+  thread.on('error', (error) => {
+    console.error(`inference thread failed: ${error.stack ?? error.message}`);
+    process.exit(1);
+  });
+  thread.on('exit', () => process.exit(1));
+  return thread;
+}
