@@ -6,7 +6,9 @@ export interface ProgramTools {
   node: string;
   /** `file:` URL of the loader for TypeScript; undefined when this Node strips types itself. */
   typeScriptLoader?: string;
-  /** util-linux `setpriv`, where it knows `--pdeathsig`: the program dies with its wrapper, so that it never runs unwatched. */
+  /** Absolute path of `nice`, where there is one. */
+  nice?: string;
+  /** Absolute path of util-linux `setpriv`, where it knows `--pdeathsig`: the program dies with its wrapper, so that it never runs unwatched. */
   setpriv?: string;
 }
 
@@ -65,10 +67,14 @@ const absolute = (path: string, workingDirectory: string): string =>
  * Puts `setpriv` and `nice` before the program. They replace themselves by exec, so the pid stays the program's; set this
  * way, the priority holds from the first instruction on and for every thread, which `setpriority` from outside cannot do.
  */
-export function withPriority(argv: readonly string[], nice: number, tools: Pick<ProgramTools, 'setpriv'>): string[] {
+export function withPriority(
+  argv: readonly string[],
+  nice: number,
+  tools: Pick<ProgramTools, 'nice' | 'setpriv'>,
+): string[] {
   return [
     ...(tools.setpriv === undefined ? [] : [tools.setpriv, '--pdeathsig', 'KILL', '--']),
-    ...(nice === 0 ? [] : ['nice', '-n', String(nice)]),
+    ...(nice === 0 || tools.nice === undefined ? [] : [tools.nice, '-n', String(nice)]),
     ...argv,
   ];
 }

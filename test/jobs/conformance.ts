@@ -187,15 +187,19 @@ export function describeRunner(name: string, setup: () => Promise<RunnerFixture>
       });
 
       it('a program that is not there is a userError that says so', async () => {
-        await failsAs({ ...specOf('fail.sh'), program: ['no-such-program-here'] }, 'userError', /no-such-program-here/);
-        await failsAs({ ...specOf('fail.sh'), workingDirectory: '/no/such/folder' }, 'userError', /no\/such\/folder/);
+        await Promise.all([
+          failsAs({ ...specOf('fail.sh'), program: ['no-such-program-here'] }, 'userError', /no-such-program-here/),
+          failsAs({ ...specOf('fail.sh'), workingDirectory: '/no/such/folder' }, 'userError', /no\/such\/folder/),
+        ]);
       });
 
       it('the failure file says badData or diverged', async () => {
         const withText = (text: string) => specOf('failure-file.sh', { hyperparameters: { text } });
-        await failsAs(withText('badData: 3 rows without a label'), 'badData', /3 rows without a label/);
-        await failsAs(withText('diverged: loss is NaN at step 70'), 'diverged', /NaN at step 70/);
-        const long = await failsAs(withText(`badData: ${'x'.repeat(2_000)}`), 'badData', /^badData/);
+        const [long] = await Promise.all([
+          failsAs(withText(`badData: ${'x'.repeat(2_000)}`), 'badData', /^badData/),
+          failsAs(withText('badData: 3 rows without a label'), 'badData', /3 rows without a label/),
+          failsAs(withText('diverged: loss is NaN at step 70'), 'diverged', /NaN at step 70/),
+        ]);
         assert.equal(long.reason?.length, 1024);
       });
 
@@ -213,9 +217,12 @@ export function describeRunner(name: string, setup: () => Promise<RunnerFixture>
       });
 
       it('exit 0 without the model that was expected is a failure, and without that expectation a success', async () => {
-        await failsAs(specOf('forget-model.sh', { expects: 'model' }), 'userError', /SM_MODEL_DIR/);
-        await failsAs(specOf('forget-model.sh', { expects: 'output' }), 'userError', /SM_OUTPUT_DATA_DIR/);
-        assert.equal((await end(await runner.submit(specOf('forget-model.sh')))).state, 'succeeded');
+        const [status] = await Promise.all([
+          runner.submit(specOf('forget-model.sh')).then(end),
+          failsAs(specOf('forget-model.sh', { expects: 'model' }), 'userError', /SM_MODEL_DIR/),
+          failsAs(specOf('forget-model.sh', { expects: 'output' }), 'userError', /SM_OUTPUT_DATA_DIR/),
+        ]);
+        assert.equal(status.state, 'succeeded');
       });
 
       it('what the program leaves running is ended with it', async () => {

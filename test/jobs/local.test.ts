@@ -133,7 +133,7 @@ describe('local runner: what only it can suffer', () => {
 
   describe('another host', () => {
     it('sees a job that renews as running, then unknown, then lost after twice the renewal time; the first word stays', async () => {
-      const renewWithinMs = 600;
+      const renewWithinMs = 1_000;
       const ref = await startRunning(
         specOf('save-on-term.sh'),
         local.runnerWith({ limits: { ...limits, renewWithinMs } }),
@@ -180,6 +180,12 @@ describe('local runner: what only it can suffer', () => {
           const ref = await local.runner.submit(spec);
           assert.equal((await end(ref)).state, 'succeeded', dieAt);
           assert.equal(await runs(ref), 1, dieAt);
+          const left = await readdir(local.folderOf(ref).path);
+          assert.deepEqual(
+            left.filter((file) => file.startsWith('staging-')),
+            [],
+            dieAt,
+          );
         }),
       );
     });
@@ -215,7 +221,16 @@ describe('local runner: what only it can suffer', () => {
     assert.deepEqual((await readdir(local.folderOf(spec).path)).toSorted(), ['job.json']);
   });
 
-  it('runs TypeScript, in a folder of its own, at a lower priority', async () => {
+  it('a secret that is not there starts nothing, and the error is the source’s own', async () => {
+    const secrets = { resolve: () => Promise.reject(new Error('no secret "token"')) };
+    const spec = specOf('count.sh', { environment: { TOKEN: { secret: 'token' } } });
+    await assert.rejects(local.runnerWith({ secrets }).submit(spec), { message: 'no secret "token"' });
+    const ref = await local.runner.submit(spec);
+    assert.equal((await end(ref)).state, 'succeeded');
+    assert.equal(await runs(ref), 1);
+  });
+
+  it('runs TypeScript, at a lower priority from its first instruction on', async () => {
     await writeFile(
       join(local.programsFolder, 'typed.ts'),
       `import { getPriority } from 'node:os';\nconst nice: number = getPriority();\nconsole.log(JSON.stringify({ progress: 1, nice }));\n`,

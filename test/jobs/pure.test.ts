@@ -45,12 +45,12 @@ describe('argv of a program', () => {
   });
 
   it('priority and death signal stand before it', () => {
-    assert.deepEqual(withPriority(['p'], 5, { setpriv: 'setpriv' }), [
-      'setpriv',
+    assert.deepEqual(withPriority(['p'], 5, { setpriv: '/bin/setpriv', nice: '/bin/nice' }), [
+      '/bin/setpriv',
       '--pdeathsig',
       'KILL',
       '--',
-      'nice',
+      '/bin/nice',
       '-n',
       '5',
       'p',

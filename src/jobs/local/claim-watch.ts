@@ -20,7 +20,7 @@ export class ClaimWatch {
   readonly #timers: NodeJS.Timeout[];
   readonly #listeners: ((stop: Stop) => void)[] = [];
   readonly #onSignal = (): void => {
-    this.#lookForCancel();
+    this.#look();
     this.stop({
       why: 'preempted',
       detail: 'the wrapper was asked to leave (SIGTERM): the host or its supervisor stops',
@@ -34,10 +34,10 @@ export class ClaimWatch {
     this.#renewWithinMs = options.renewWithinMs;
     for (const signal of stopSignals) process.on(signal, this.#onSignal);
     this.#timers = [
-      setInterval(() => this.#lookForCancel(), options.watchEveryMs),
+      setInterval(() => this.#look(), options.watchEveryMs),
       setInterval(() => void this.#renew(), options.renewWithinMs / 3),
     ];
-    this.#lookForCancel();
+    this.#look();
   }
 
   get stopped(): Stop | undefined {
@@ -63,7 +63,7 @@ export class ClaimWatch {
     for (const signal of stopSignals) process.on(signal, () => {});
   }
 
-  #lookForCancel(): void {
+  #look(): void {
     if (!this.#stopped && existsSync(this.#folder.cancel))
       this.stop({ why: 'cancelled', detail: 'cancelled on request' });
   }
@@ -85,8 +85,6 @@ export class ClaimWatch {
         why: 'claimLost',
         detail: `the wrapper could not renew its claim within ${formatDuration(this.#renewWithinMs)}${error ? `: ${error.message}` : ''}`,
       });
-    else if (existsSync(this.#folder.exit))
-      this.stop({ why: 'claimLost', detail: 'another host has given this job up' });
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
+import { readdir, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Claim, type JobFolder, readControlFile } from './job-folder.ts';
 import { publishOnce } from './publish.ts';
@@ -18,7 +18,6 @@ export async function takeClaim(
   folder: JobFolder,
   mine: Claim,
 ): Promise<{ taken: true; previous?: Claim } | { taken: false; winner: Claim }> {
-  await mkdir(folder.claims, { recursive: true });
   for (;;) {
     const current = await readClaim(folder);
     if (current && !mayRetake(current.claim, mine)) return { taken: false, winner: current.claim };
@@ -36,18 +35,13 @@ export function mayRetake(previous: Claim, next: Claim): boolean {
   );
 }
 
-const claimPath = (folder: JobFolder, number: number): string => join(folder.claims, `${number}.json`);
+const claimPath = (folder: JobFolder, number: number): string => join(folder.path, `claim-${number}.json`);
 
-async function claimNumbers(folder: JobFolder): Promise<number[]> {
-  try {
-    return (await readdir(folder.claims)).flatMap((name) =>
-      /^\d+\.json$/.test(name) ? [Number.parseInt(name, 10)] : [],
-    );
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
+const claimNumbers = async (folder: JobFolder): Promise<number[]> =>
+  (await readdir(folder.path)).flatMap((name) => {
+    const match = /^claim-(\d+)\.json$/.exec(name);
+    return match ? [Number(match[1])] : [];
+  });
 
 /** Starts the renewals of a claim. */
 export const createHeartbeat = (folder: JobFolder): Promise<void> => writeFile(folder.heartbeat, '');

@@ -13,7 +13,7 @@ import type { ProcessIdentity } from './processes.ts';
  *
  *     job.json        the spec                      exclusive: the first submit decides
  *     ml/             what /opt/ml is elsewhere     renamed into place when its inputs are complete
- *     claims/1.json   who may run the program       exclusive: a wrapper, or a cancel that came first
+ *     claim-1.json    who may run the program       exclusive: a wrapper, or a cancel that came first
  *     cancel          somebody wants it stopped
  *     heartbeat       its mtime is the wrapper's renewal
  *     program.json    the running program
@@ -23,7 +23,6 @@ import type { ProcessIdentity } from './processes.ts';
 export interface JobFolder {
   path: string;
   record: string;
-  claims: string;
   cancel: string;
   heartbeat: string;
   program: string;
@@ -46,7 +45,6 @@ export function jobFolderAt(path: string): JobFolder {
   return {
     path,
     record: join(path, 'job.json'),
-    claims: join(path, 'claims'),
     cancel: join(path, 'cancel'),
     heartbeat: join(path, 'heartbeat'),
     program: join(path, 'program.json'),

@@ -26,7 +26,7 @@ export interface Launch {
   /** The job's folder. */
   folder: string;
   host: string;
-  tools: Pick<ProgramTools, 'typeScriptLoader' | 'setpriv'>;
+  tools: Pick<ProgramTools, 'typeScriptLoader' | 'nice' | 'setpriv'>;
   /** Values by environment name. */
   secrets: Record<string, string>;
   /** Absent where a batch system hands the devices out. */

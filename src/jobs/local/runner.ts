@@ -13,26 +13,21 @@ import { allowedEnvironment, unrunnable } from '../container-contract.ts';
 import { InvalidJob, JobConflict, JobNotFound } from '../errors.ts';
 import type { ChannelSource } from '../materialise.ts';
 import { resolveSecrets, type SecretSource } from '../secrets.ts';
-import { readClaim, takeClaim } from './claim.ts';
-import { WrapperFates } from './dead-wrapper.ts';
+import { readClaim } from './claim.ts';
 import type { GpuLeaseSettings } from './gpu-leases.ts';
 import {
-  type Claim,
-  type ExitRecord,
   isThere,
   type JobFolder,
   type JobRecord,
   jobFolderOf,
-  type ProgramRecord,
   type ProgressRecord,
   readControlFile,
 } from './job-folder.ts';
+import { JobStates } from './job-state.ts';
 import { startWrapper, type WrapperLimits } from './launch.ts';
 import { readLogPage } from './log-pages.ts';
-import { liveness, type Machine, thisMachine, thisProcess } from './processes.ts';
-import { signalProcess } from './program-processes.ts';
-import { publishOnce } from './publish.ts';
-import { stageContainer } from './staging.ts';
+import { publishOnce, syncFolder } from './publish.ts';
+import { removeUnfinishedStaging, stageContainer } from './staging.ts';
 import { findTools } from './tools.ts';
 import { bundleWrapper } from './wrapper-bundle.ts';
 
@@ -68,8 +63,7 @@ class LocalRunner implements JobRunner {
   readonly kind = 'local';
   readonly #options: LocalRunnerOptions;
   readonly #limits: WrapperLimits;
-  readonly #here: Machine;
-  readonly #fates: WrapperFates;
+  readonly #states: JobStates;
   readonly #programEnvironment: Record<string, string>;
   /** Submits of one job in this process share one start. */
   readonly #starting = new Map<string, Promise<void>>();
@@ -78,8 +72,7 @@ class LocalRunner implements JobRunner {
   constructor(options: LocalRunnerOptions) {
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
-    this.#here = thisMachine(options.host);
-    this.#fates = new WrapperFates(this.#here);
+    this.#states = new JobStates(options.host, this.#limits.renewWithinMs);
     this.#programEnvironment = allowedEnvironment(options.hostEnvironment);
     // Early, so that the first submit need not wait; a failure shows there.
     this.#prepare().catch(() => {});
@@ -91,6 +84,7 @@ class LocalRunner implements JobRunner {
     const specDigest = digestOf(canonicalBytes(spec));
     // Inputs and logs are the owner's alone.
     await mkdir(folder.path, { recursive: true, mode: 0o700 });
+    await syncFolder(this.#options.jobsFolder);
     const record: JobRecord = { specDigest, spec, submittedAt: new Date().toISOString() };
     if (!(await publishOnce(folder.record, JSON.stringify(record)))) {
       const first = await readControlFile<JobRecord>(folder.record);
@@ -111,17 +105,12 @@ class LocalRunner implements JobRunner {
   async describe(ref: JobRef): Promise<JobStatus> {
     const folder = await this.#find(ref);
     const progress = await readControlFile<ProgressRecord>(folder.progress);
-    const status = await this.#state(folder);
+    const status = await this.#states.of(folder);
     return { ...status, ...(progress && { progress }) };
   }
 
   async cancel(ref: JobRef): Promise<void> {
-    const folder = await this.#find(ref);
-    if (await isThere(folder.exit)) return;
-    await publishOnce(folder.cancel, JSON.stringify({ at: new Date().toISOString() }));
-    const winner = await this.#claimForCancel(folder);
-    // The wrapper would see the file by itself; the signal saves the wait.
-    if (winner && liveness(winner, this.#here) === 'alive') signalProcess(winner, 'SIGTERM');
+    await this.#states.cancel(await this.#find(ref));
   }
 
   async logs(ref: JobRef, cursor?: string): Promise<LogPage> {
@@ -171,7 +160,7 @@ class LocalRunner implements JobRunner {
   async #start(folder: JobFolder, spec: JobSpec): Promise<void> {
     if ((await isThere(folder.exit)) || (await readClaim(folder))) return;
     if (await isThere(folder.cancel)) {
-      await this.#claimForCancel(folder);
+      await this.#states.cancel(folder);
       return;
     }
     if (!(await isThere(folder.container.root))) {
@@ -196,6 +185,7 @@ class LocalRunner implements JobRunner {
       onStarted: (pid) => this.#log('job.wrapperStarted', spec, { pid }),
     });
     this.#log('job.claimed', spec, {});
+    await removeUnfinishedStaging(folder);
   }
 
   #prepare() {
@@ -206,57 +196,6 @@ class LocalRunner implements JobRunner {
         throw error;
       });
     return this.#preparing;
-  }
-
-  async #state(folder: JobFolder): Promise<JobStatus> {
-    const exit = await readControlFile<ExitRecord>(folder.exit);
-    if (exit) return statusOf(exit);
-    const claim = (await readClaim(folder))?.claim;
-    if (!claim || claim.by === 'cancel') {
-      if (claim === undefined && !(await isThere(folder.cancel))) return { state: 'pending' };
-      await this.#claimForCancel(folder);
-      return await this.#settled(folder);
-    }
-    const fate = await this.#fates.of(folder, claim);
-    if (fate.fate === 'unclear') return { state: 'unknown', reason: fate.why };
-    if (fate.fate === 'alive') {
-      const program = await readControlFile<ProgramRecord>(folder.program);
-      return program ? { state: 'running', startedAt: program.startedAt } : { state: 'pending' };
-    }
-    this.#fates.forget(folder);
-    const program = await readControlFile<ProgramRecord>(folder.program);
-    await this.#end(folder, {
-      ...((await isThere(folder.cancel))
-        ? { state: 'cancelled', reason: `cancelled on request; ${fate.why}` }
-        : { state: 'failed', failureClass: 'infrastructure', reason: fate.why }),
-      ...(program && { startedAt: program.startedAt }),
-    });
-    return await this.#settled(folder);
-  }
-
-  /** Takes the claim of a job that has not started, and ends it; returns the wrapper's claim when that was first. */
-  async #claimForCancel(folder: JobFolder): Promise<Claim | undefined> {
-    const claim = await takeClaim(folder, {
-      ...thisProcess(this.#options.host),
-      by: 'cancel',
-      marker: '',
-      renewWithinMs: this.#limits.renewWithinMs,
-      at: new Date().toISOString(),
-    });
-    if (!claim.taken && claim.winner.by === 'wrapper') return claim.winner;
-    await this.#end(folder, { state: 'cancelled', reason: 'cancelled before it started' });
-    return undefined;
-  }
-
-  async #end(folder: JobFolder, exit: Omit<ExitRecord, 'endedAt'>): Promise<void> {
-    const record: ExitRecord = { ...exit, endedAt: new Date().toISOString() };
-    await publishOnce(folder.exit, JSON.stringify(record));
-  }
-
-  /** What exit.json says, which may be another's word: whoever wrote it first was right. */
-  async #settled(folder: JobFolder): Promise<JobStatus> {
-    const exit = await readControlFile<ExitRecord>(folder.exit);
-    return exit ? statusOf(exit) : { state: 'unknown', reason: 'its end is being recorded' };
   }
 
   async #find(ref: JobRef): Promise<JobFolder> {
@@ -271,16 +210,4 @@ class LocalRunner implements JobRunner {
   #log(event: string, spec: JobSpec, fields: Record<string, string | number>): void {
     this.#options.log?.(event, { job: spec.name, ...fields });
   }
-}
-
-function statusOf(exit: ExitRecord): JobStatus {
-  return {
-    state: exit.state,
-    ...(exit.failureClass !== undefined && { failureClass: exit.failureClass }),
-    ...(exit.reason !== undefined && { reason: exit.reason }),
-    ...(exit.exitCode !== undefined && { exitCode: exit.exitCode }),
-    ...(exit.signal !== undefined && { signal: exit.signal }),
-    ...(exit.startedAt !== undefined && { startedAt: exit.startedAt }),
-    endedAt: exit.endedAt,
-  };
 }

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JobSpec } from '../../contracts/job.ts';
 import { configFiles, containerFolders, type HostFacts } from '../container-contract.ts';
 import type { ChannelSource } from '../materialise.ts';
-import type { JobFolder } from './job-folder.ts';
+import { isThere, type JobFolder } from './job-folder.ts';
 
 /**
  * Builds the program's folders and inputs aside and renames them into place: `ml/` is complete or not there, so a killed
@@ -16,7 +16,7 @@ export async function stageContainer(
   channels: ChannelSource,
   host: HostFacts,
 ): Promise<void> {
-  const aside = containerFolders(join(folder.path, `staging-${randomUUID()}`));
+  const aside = containerFolders(join(folder.path, `${stagingPrefix}${randomUUID()}`));
   try {
     for (const path of [aside.config, aside.data, aside.model, aside.outputData, aside.checkpoints])
       await mkdir(path, { recursive: true });
@@ -32,6 +32,14 @@ export async function stageContainer(
   } catch (error) {
     await rm(aside.root, { recursive: true, force: true });
     // Another submitter was first; its inputs have the same digests.
-    if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (!(await isThere(folder.container.root))) throw error;
   }
 }
+
+/** Once a job is claimed, what killed submitters had begun to stage is of no use. */
+export async function removeUnfinishedStaging(folder: JobFolder): Promise<void> {
+  for (const name of await readdir(folder.path))
+    if (name.startsWith(stagingPrefix)) await rm(join(folder.path, name), { recursive: true, force: true });
+}
+
+const stagingPrefix = 'staging-';

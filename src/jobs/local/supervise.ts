@@ -26,6 +26,8 @@ export interface SuperviseOptions {
 export interface ProgramRun {
   /** Why it was never started. */
   notRunnable?: string;
+  /** Why it was stopped, if that was before it ended. */
+  stopped?: Stop;
   exitCode: number | null;
   signal: NodeJS.Signals | null;
   stderrTail: string;
@@ -39,7 +41,8 @@ export interface ProgramRun {
  * into files, limits enforced, a stop of the watch carried out as SIGTERM, grace, SIGKILL.
  */
 export async function superviseProgram(options: SuperviseOptions): Promise<ProgramRun> {
-  const { folder, spec, argv, environment, limits, watch } = options;
+  const { folder, spec, argv, environment, marker, limits, watch } = options;
+  const output = openOutput(folder, limits.logCapBytes);
   const startedMs = performance.now();
   const startedAt = new Date().toISOString();
   const child = spawn(argv[0]!, argv.slice(1), {
@@ -51,21 +54,30 @@ export async function superviseProgram(options: SuperviseOptions): Promise<Progr
   // The program exists; what fails now (too many processes, too many files) is the machine's fault.
   if (child.pid === undefined) throw ((await once(child, 'error')) as [Error])[0];
   const ended = endOf(child);
-  const output = collectOutput(child, folder, limits.logCapBytes);
-  const trace = await recordProgram(child, folder, options.marker, startedAt);
+  output.readFrom(child);
+  const leader: ProgramRecord = { pid: child.pid, startTicks: readProcess(child.pid)!.startTicks, startedAt };
+  const trace: ProgramTrace = { marker, leader };
   const memory = watchMemory(trace, spec.resources.memoryBytes, limits.memoryCheckEveryMs, watch);
   const clocks = watchClocks(spec, limits.watchEveryMs, startedMs, output.progress, watch);
   const stopping = watchForStop(trace, limits.graceMs, watch);
 
-  const end = await ended;
-  clearInterval(clocks);
-  stopping.finish();
-  const rssPeakBytes = memory.finish();
-  // A child that outlives its parent would write into a finished job and hold its GPU.
-  for (let left = await killProgram(trace); left.length > 0; left = await killProgram(trace))
-    console.error(`processes that cannot be killed: ${left.map((p) => p.pid).join(', ')}`);
+  let end: End;
+  let stopped: Stop | undefined;
+  try {
+    await publish(folder.program, JSON.stringify(leader));
+    end = await ended;
+    stopped = watch.stopped;
+  } finally {
+    clearInterval(clocks);
+    stopping.finish();
+    memory.finish();
+    // A child that outlives its parent would write into a finished job and hold its GPU.
+    for (let left = await killProgram(trace); left.length > 0; left = await killProgram(trace))
+      console.error(`processes that cannot be killed: ${left.map((p) => p.pid).join(', ')}`);
+  }
+  const runMs = Math.round(performance.now() - startedMs);
   const stderrTail = await output.finish();
-  return { ...end, stderrTail, startedAt, runMs: Math.round(performance.now() - startedMs), rssPeakBytes };
+  return { ...end, ...(stopped && { stopped }), stderrTail, startedAt, runMs, rssPeakBytes: memory.peakBytes() };
 }
 
 type End = Pick<ProgramRun, 'exitCode' | 'signal'>;
@@ -76,38 +88,31 @@ function endOf(child: ChildProcess): Promise<End> {
   });
 }
 
-async function recordProgram(
-  child: ChildProcess,
-  folder: JobFolder,
-  marker: string,
-  startedAt: string,
-): Promise<ProgramTrace> {
-  const entry = child.pid === undefined ? undefined : readProcess(child.pid);
-  if (!entry) return { marker };
-  const record: ProgramRecord = { pid: entry.pid, startTicks: entry.startTicks, startedAt };
-  await publish(folder.program, JSON.stringify(record));
-  return { marker, leader: record };
-}
-
-function collectOutput(child: ChildProcess, folder: JobFolder, capBytes: number) {
+/** Opened before the program exists, so that a full file table cannot leave it without a reader. */
+function openOutput(folder: JobFolder, capBytes: number) {
   const progress = new ProgressFiles(folder);
   const reader = new ProgressReader((line) => progress.add(line));
   const stdout = new CappedLog(folder.stdout, capBytes);
   const stderr = new CappedLog(folder.stderr, capBytes);
-  child.stdout!.on('data', (chunk: Buffer) => {
-    stdout.write(chunk);
-    reader.feed(chunk);
-  });
-  child.stderr!.on('data', (chunk: Buffer) => stderr.write(chunk));
-  const closed = once(child, 'close');
+  let program: ChildProcess;
+  let closed: Promise<unknown>;
   return {
     progress,
+    readFrom(child: ChildProcess): void {
+      program = child;
+      closed = once(child, 'close');
+      child.stdout!.on('data', (chunk: Buffer) => {
+        stdout.write(chunk);
+        reader.feed(chunk);
+      });
+      child.stderr!.on('data', (chunk: Buffer) => stderr.write(chunk));
+    },
     /** Reads the pipes to their end and returns the end of stderr. */
     async finish(): Promise<string> {
       // Only a process that escaped the kill can keep a pipe open; its output is not waited for.
-      await Promise.race([closed, sleep(1_000, undefined, { ref: false })]);
-      child.stdout!.destroy();
-      child.stderr!.destroy();
+      await Promise.race([closed, sleep(drainMs, undefined, { ref: false })]);
+      program.stdout!.destroy();
+      program.stderr!.destroy();
       reader.end();
       progress.end();
       stdout.end();
@@ -116,6 +121,8 @@ function collectOutput(child: ChildProcess, folder: JobFolder, capBytes: number)
     },
   };
 }
+
+const drainMs = 2_000;
 
 function watchClocks(
   spec: JobSpec,
@@ -152,12 +159,7 @@ function watchMemory(trace: ProgramTrace, limitBytes: number, everyMs: number, w
         detail: `the program uses ${formatSize(bytes)} of memory; its limit is ${formatSize(limitBytes)}`,
       });
   }, everyMs);
-  return {
-    finish(): number {
-      clearInterval(timer);
-      return peakBytes;
-    },
-  };
+  return { peakBytes: () => peakBytes, finish: () => clearInterval(timer) };
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);

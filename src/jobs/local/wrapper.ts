@@ -1,17 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import {
-  accessSync,
-  closeSync,
-  constants,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, existsSync, readFileSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobSpec } from '../../contracts/job.ts';
 import { classify } from '../classify.ts';
@@ -20,6 +8,7 @@ import { resolveProgram, withPriority } from '../program.ts';
 import { createHeartbeat, takeClaim } from './claim.ts';
 import { ClaimWatch } from './claim-watch.ts';
 import { WrapperFates } from './dead-wrapper.ts';
+import { whyNotRunnable } from './executables.ts';
 import { GpuLeases, type LeaseHolder } from './gpu-leases.ts';
 import {
   type Claim,
@@ -34,6 +23,7 @@ import { claimedWord, duplicateStatus, duplicateWord, type Launch } from './laun
 import { kernelOomKills, thisProcess } from './processes.ts';
 import { publishOnce } from './publish.ts';
 import { type ProgramRun, superviseProgram } from './supervise.ts';
+import { childrenCpuMs, holdsFile, readFailureFile } from './what-it-left.ts';
 
 /**
  * The wrapper: one small process per job, in its own session, that outlives the worker which started it. It alone takes
@@ -108,8 +98,10 @@ async function runJob(
     watch.stopped || devices === 'none'
       ? undefined
       : await startProgram(launch, folder, spec, mine.marker, devices, watch);
+  // A request that came after the program had ended stopped nothing.
+  const stopped = run ? run.stopped : watch.stopped;
   const outcome = classify({
-    ...(watch.stopped && { stopped: watch.stopped }),
+    ...(stopped && { stopped }),
     ...(run?.notRunnable !== undefined && { notRunnable: run.notRunnable }),
     exitCode: run?.exitCode ?? null,
     signal: run?.signal ?? null,
@@ -182,40 +174,6 @@ async function startProgram(
   });
 }
 
-/** `nice` and `setpriv` stand before the program, so spawn itself would not notice that it is missing. */
-function whyNotRunnable(command: string, workingDirectory: string, searchPath: string): string | undefined {
-  if (!isFolder(workingDirectory)) return `workingDirectory ${workingDirectory}: no such folder`;
-  const candidates = command.includes('/') ? [command] : searchPath.split(':').map((folder) => join(folder, command));
-  if (candidates.some(isExecutable)) return undefined;
-  return command.includes('/') ? `program ${command}: no such executable` : `program ${command}: not found in PATH`;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
-}
-
-const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-
-const holdsFile = (folder: string): boolean =>
-  readdirSync(folder, { withFileTypes: true, recursive: true }).some((entry) => entry.isFile());
-
-/** The beginning of the `failure` file. What is not a plain file (a fifo would block) counts as none. */
-function readFailureFile(path: string): string {
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return '';
-  const file = openSync(path, 'r');
-  try {
-    const bytes = Buffer.alloc(4096);
-    return bytes.toString('utf8', 0, readSync(file, bytes));
-  } finally {
-    closeSync(file);
-  }
-}
-
 function measurementsOf(run: ProgramRun): Partial<ExitRecord> {
   return {
     ...(run.exitCode !== null && { exitCode: run.exitCode }),
@@ -225,13 +183,6 @@ function measurementsOf(run: ProgramRun): Partial<ExitRecord> {
     ...(run.rssPeakBytes > 0 && { rssPeakBytes: run.rssPeakBytes }),
     cpuMs: childrenCpuMs(),
   };
-}
-
-/** Fields 16 and 17 of /proc/self/stat: times of the children that were waited for, in ticks of 10 ms (USER_HZ). */
-function childrenCpuMs(): number {
-  const stat = readFileSync('/proc/self/stat', 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[13]) + Number(fields[14])) * 10;
 }
 
 const ended = (exit: Omit<ExitRecord, 'endedAt'>): ExitRecord => ({ ...exit, endedAt: new Date().toISOString() });
