@@ -19,7 +19,7 @@ const undefinedShareAllowed = 0.05;
  * the metric is.
  */
 export function bootstrapCurve(rows: number, metric: WeightedMetric): ConfidenceCurve | undefined {
-  const estimate = metric(new Uint32Array(rows).fill(1));
+  const estimate = metric(new Int32Array(rows).fill(1));
   if (!Number.isFinite(estimate)) return undefined;
   const replicates = replicatesOf(rows, metric);
   if (replicates.length < resamples * (1 - undefinedShareAllowed)) return undefined;
@@ -53,12 +53,13 @@ export function bootstrapCurve(rows: number, metric: WeightedMetric): Confidence
 /** The metric on each resample, sorted; resamples on which it is undefined are left out. */
 function replicatesOf(rows: number, metric: WeightedMetric): Float64Array {
   const random = createRandom(seed);
-  const weights = new Uint32Array(rows);
+  const weights = new Int32Array(rows);
   const values = new Float64Array(resamples);
+  const scale = rows * 2 ** -32;
   let defined = 0;
   for (let b = 0; b < resamples; b++) {
     weights.fill(0);
-    for (let i = 0; i < rows; i++) weights[Math.floor(random.uint32() * rows * 2 ** -32)]!++;
+    for (let i = 0; i < rows; i++) weights[(random.uint32() * scale) | 0]!++;
     const value = metric(weights);
     if (Number.isFinite(value)) values[defined++] = value;
   }
@@ -67,7 +68,7 @@ function replicatesOf(rows: number, metric: WeightedMetric): Float64Array {
 
 function accelerationOf(rows: number, metric: WeightedMetric, estimate: number): number {
   const blocks = Math.min(rows, jackknifeBlocks);
-  const weights = new Uint32Array(rows).fill(1);
+  const weights = new Int32Array(rows).fill(1);
   const influence: number[] = [];
   for (let block = 0; block < blocks; block++) {
     for (let i = block; i < rows; i += blocks) weights[i] = 0;

@@ -21,7 +21,8 @@ export const upperEdgeMs = (bucket: number): number =>
   bucket >= latencyBuckets - 1 ? Number.POSITIVE_INFINITY : 2 ** (lowestPower + bucket / bucketsPerDoubling);
 
 /** How many buckets up a latency moves at most when it grows by `factor` ≥ 1. */
-export const bucketsOfFactor = (factor: number): number => Math.ceil(Math.log2(factor) * bucketsPerDoubling - 1e-9);
+export const bucketsOfFactor = (factor: number): number =>
+  Math.max(0, Math.ceil(Math.log2(factor) * bucketsPerDoubling - 1e-9));
 
 /** Throws `StatsInputError` unless the latency is a finite number of milliseconds, zero or more. */
 export function recordLatency(histogram: LatencyHistogram, latencyMs: number): void {

@@ -74,15 +74,17 @@ function shareOf(hit: Uint8Array, among: ((row: number) => boolean) | undefined)
 }
 
 function f1({ actual, flagged }: ScoredRows): WeightedMetric {
+  const both = actual.map((a, i) => a & flagged[i]!);
+  const either = actual.map((a, i) => a + flagged[i]!);
   return (weights) => {
-    let both = 0;
+    let hits = 0;
     let sum = 0;
-    for (let i = 0; i < actual.length; i++) {
+    for (let i = 0; i < both.length; i++) {
       const w = weights[i]!;
-      both += w * actual[i]! * flagged[i]!;
-      sum += w * (actual[i]! + flagged[i]!);
+      hits += w * both[i]!;
+      sum += w * either[i]!;
     }
-    return sum > 0 ? (2 * both) / sum : Number.NaN;
+    return sum > 0 ? (2 * hits) / sum : Number.NaN;
   };
 }
 
@@ -204,7 +206,7 @@ function calibrationError({ task, positive, score, actual, correct }: ScoredRows
     if (total === 0) return Number.NaN;
     let gap = 0;
     let seen = 0;
-    let bin = 0;
+    let binEnd = total / calibrationBins;
     let promised = 0;
     let kept = 0;
     for (let i = 0; i < order.length; i++) {
@@ -213,10 +215,8 @@ function calibrationError({ task, positive, score, actual, correct }: ScoredRows
       seen += w;
       promised += w * score[row]!;
       kept += w * happened[row]!;
-      if (last[i] === 0) continue;
-      const bins = Math.floor((seen * calibrationBins) / total);
-      if (bins === bin && i + 1 < order.length) continue;
-      bin = bins;
+      if (last[i] === 0 || (seen < binEnd && i + 1 < order.length)) continue;
+      binEnd = ((Math.floor((seen * calibrationBins) / total) + 1) * total) / calibrationBins;
       gap += Math.abs(promised - kept);
       promised = 0;
       kept = 0;

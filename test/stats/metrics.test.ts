@@ -50,8 +50,8 @@ describe('stats: metrics', () => {
     assert.ok(Math.abs(value('rocAuc')! - 13.5 / 15) < 1e-11);
     // Average precision: 1/3·1 + 1/3·1 + 1/3·(3/5), the tie at 0.3 as one threshold.
     assert.ok(Math.abs(value('prAuc')! - (1 / 3 + 1 / 3 + 1 / 5)) < 1e-11);
-    assert.equal(table['recall']!.rows, 3);
-    assert.equal(table['falsePositiveRate']!.rows, 5);
+    assert.equal(table.recall!.rows, 3);
+    assert.equal(table.falsePositiveRate!.rows, 5);
   });
 
   it('has no value, and never NaN, where a metric is not defined', () => {
@@ -62,7 +62,7 @@ describe('stats: metrics', () => {
         { value: null, lower: null, upper: null },
         name,
       );
-    assert.equal(oneClass['accuracy']!.value, 1);
+    assert.equal(oneClass.accuracy!.value, 1);
 
     const noScores = computeMetrics(rows(['ham', 'ham', Number.NaN], ['spam', 'spam', 0.9]), spam);
     for (const name of ['rocAuc', 'prAuc', 'logLoss', 'calibrationError']) assert.equal(noScores[name]!.value, null);
@@ -76,17 +76,17 @@ describe('stats: metrics', () => {
   it('measures regression by rmse and mae, and only those', () => {
     const table = computeMetrics(rows(['1', '1', 2], ['2', '2', 2], ['3', '3', 0]), { task: 'regression' });
     assert.deepEqual(Object.keys(table).sort(), ['mae', 'rmse']);
-    assert.ok(Math.abs(table['rmse']!.value! - Math.sqrt(10 / 3)) < 1e-11);
-    assert.ok(Math.abs(table['mae']!.value! - 4 / 3) < 1e-11);
-    assert.equal(computeMetrics(rows(['?', '1', 2], ['2', '2', 2]), { task: 'regression' })['rmse']!.value, null);
+    assert.ok(Math.abs(table.rmse!.value! - Math.sqrt(10 / 3)) < 1e-11);
+    assert.ok(Math.abs(table.mae!.value! - 4 / 3) < 1e-11);
+    assert.equal(computeMetrics(rows(['?', '1', 2], ['2', '2', 2]), { task: 'regression' }).rmse!.value, null);
   });
 
   it('averages F1 over the classes of a multiclass task', () => {
     const table = computeMetrics(rows(['a', 'a', 0.9], ['b', 'a', 0.6], ['b', 'b', 0.7], ['c', 'c', 0.8]), {
       task: 'multiclass-classification',
     });
-    assert.ok(Math.abs(table['f1']!.value! - (2 / 3 + 2 / 3 + 1) / 3) < 1e-11);
-    assert.equal(table['rocAuc']!.value, null);
+    assert.ok(Math.abs(table.f1!.value! - (2 / 3 + 2 / 3 + 1) / 3) < 1e-11);
+    assert.equal(table.rocAuc!.value, null);
   });
 
   it('refuses a row id that comes twice', () => {
@@ -104,7 +104,7 @@ describe('stats: metrics', () => {
         for (const [name, { value, lower, upper }] of Object.entries(table))
           assert.ok(value === null || (lower! <= value && value <= upper!), `${name} ${lower} ${value} ${upper}`);
         const slices = sliceMetrics(outcomes, spam);
-        const total = Object.values(slices).reduce((sum, t) => sum + t['accuracy']!.rows, 0);
+        const total = Object.values(slices).reduce((sum, t) => sum + t.accuracy!.rows, 0);
         assert.equal(total, n);
       }),
       { numRuns: 15 },
@@ -234,7 +234,7 @@ describe('stats: paired comparison', () => {
       champion,
       spam,
     );
-    const loss = computeMetrics(champion, spam)['logLoss']!.value!;
+    const loss = computeMetrics(champion, spam).logLoss!.value!;
     assert.ok(Math.abs(compared.limit + 0.2 * loss) < 1e-9);
   });
 
