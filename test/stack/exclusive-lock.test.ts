@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { lockHolder, tryLock } from '../../src/stack/exclusive-lock.mjs';
 import { identify, isAlive } from '../../src/stack/process-identity.mjs';
+import { until } from './up-process.ts';
 
 const module = new URL('../../src/stack/exclusive-lock.mjs', import.meta.url).href;
 
@@ -84,16 +85,13 @@ describe('exclusive lock', () => {
 
 describe('process identity', () => {
   it('tells the end of a process, also while its parent has not reaped it', async () => {
-    // The shell stops itself before it could wait for its child: the child stays a zombie.
-    const shell = spawn('sh', ['-c', 'true & echo $!; kill -STOP $$'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    // The shell becomes a program that never waits for the child that the shell had: it stays a zombie.
+    const shell = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] });
     const [line] = await once(createInterface({ input: shell.stdout }), 'line');
     const identity = identify(shell.pid!);
     assert.ok(identity && isAlive(identity));
-    const deadline = performance.now() + 5_000;
-    while (identify(Number(line)) !== undefined) {
-      assert.ok(performance.now() < deadline, 'the zombie counts as alive');
-      await new Promise((wake) => setTimeout(wake, 10));
-    }
+    await until('a zombie', () => readFileSync(`/proc/${line}/stat`, 'utf8').includes(') Z '));
+    assert.equal(identify(Number(line)), undefined);
     shell.kill('SIGKILL');
     await once(shell, 'exit');
     assert.equal(isAlive(identity), false);
