@@ -1,15 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { closeSync } from 'node:fs';
-import { join } from 'node:path';
-import { type ChildSpec, specHash } from './child-spec.ts';
+import type { ChildSpec } from './child-spec.ts';
 import { inheritedEnvironment } from './environment.ts';
 import type { StackEventBody } from './events.ts';
 import type { StateLayout } from './layout.ts';
 import { openLog } from './log-file.ts';
 import { identify, isAlive } from './process-identity.mjs';
 import { childTokenVariable, findChild, killLeftovers } from './process-search.ts';
-import { type ChildRecord, removeRecord, writeRecord } from './process-table.ts';
+import { type ChildRecord, newRecord, removeRecord, writeRecord } from './process-table.ts';
 import { probe } from './readiness.ts';
 import { backoffMs, type Observed, type StopReason } from './reconcile.ts';
 
@@ -241,23 +239,3 @@ export class Child {
 }
 
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-/** For a start that is about to happen: no process yet. */
-export function newRecord(layout: StateLayout, spec: ChildSpec, restarts: number): ChildRecord {
-  return {
-    schema: 'goto3/child/v1',
-    name: spec.name,
-    specHash: specHash(spec),
-    token: randomUUID(),
-    process: null,
-    startedAt: new Date().toISOString(),
-    restarts,
-    argv: [...spec.argv],
-    ports: [...spec.ports],
-    log: join(layout.logs, `${spec.name}.log`),
-    readiness: spec.readiness,
-    stopSignal: spec.stopSignal,
-    graceMs: spec.graceMs,
-    stopWave: spec.stopWave,
-  };
-}

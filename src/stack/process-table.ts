@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from './atomic-file.ts';
-import { Readiness } from './child-spec.ts';
+import { type ChildSpec, Readiness, specHash } from './child-spec.ts';
+import type { StateLayout } from './layout.ts';
 
 /**
  * What `up` leaves on disk about each child, so that the next `up`, `down` and `status` find it again after a `kill -9`.
@@ -29,6 +31,26 @@ export const ChildRecord = z.strictObject({
   stopWave: z.number().int(),
 });
 export type ChildRecord = z.infer<typeof ChildRecord>;
+
+/** For a start that is about to happen: no process yet. */
+export function newRecord(layout: StateLayout, spec: ChildSpec, restarts: number): ChildRecord {
+  return {
+    schema: 'goto3/child/v1',
+    name: spec.name,
+    specHash: specHash(spec),
+    token: randomUUID(),
+    process: null,
+    startedAt: new Date().toISOString(),
+    restarts,
+    argv: [...spec.argv],
+    ports: [...spec.ports],
+    log: join(layout.logs, `${spec.name}.log`),
+    readiness: spec.readiness,
+    stopSignal: spec.stopSignal,
+    graceMs: spec.graceMs,
+    stopWave: spec.stopWave,
+  };
+}
 
 const recordFile = (folder: string, name: string): string => join(folder, `${name}.json`);
 

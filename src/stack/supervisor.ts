@@ -1,8 +1,8 @@
-import { Child, newRecord } from './child.ts';
+import { Child } from './child.ts';
 import { type ChildSpec, specHash } from './child-spec.ts';
 import type { StackEvent, StackEventBody } from './events.ts';
 import { rotateLog, tailLog } from './log-file.ts';
-import { readTable } from './process-table.ts';
+import { newRecord, readTable } from './process-table.ts';
 import { type Action, reconcile } from './reconcile.ts';
 import type { StackLock } from './stack-lock.ts';
 

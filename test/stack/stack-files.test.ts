@@ -6,14 +6,13 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { choosePorts, readAddresses, writeAddresses } from '../../src/stack/addresses.ts';
-import { newRecord } from '../../src/stack/child.ts';
 import { specHash } from '../../src/stack/child-spec.ts';
 import { codeDigest } from '../../src/stack/children.ts';
 import { createStateFolders, type StateLayout, stateLayout } from '../../src/stack/layout.ts';
 import { openLog, rotateLog, tailLog } from '../../src/stack/log-file.ts';
 import { freePorts, isFree } from '../../src/stack/ports.ts';
 import { identify } from '../../src/stack/process-identity.mjs';
-import { readTable, writeRecord } from '../../src/stack/process-table.ts';
+import { newRecord, readTable, writeRecord } from '../../src/stack/process-table.ts';
 import { healthyChild } from './up-process.ts';
 
 describe('files of the stack', () => {
