@@ -47,7 +47,8 @@ export async function collectGarbage(store: KeptStore, options: GarbageOptions =
   const blobs: StoredBlob[] = [];
   for await (const blob of store.upkeep.blobs()) blobs.push(blob);
   const reachable = new Set<Digest>();
-  await markFromRefs(store, since, reachable);
+  const seen = new Map<string, number>();
+  await markFromRefs(store, since, reachable, seen);
   const kept = new Set(reachable);
   await mark(
     store,
@@ -58,7 +59,7 @@ export async function collectGarbage(store: KeptStore, options: GarbageOptions =
   const garbage = blobs
     .filter((blob) => !kept.has(blob.digest))
     .sort((a, b) => b.renewedAt.getTime() - a.renewedAt.getTime());
-  const deleted = dryRun ? garbage : await deleteAll(store, garbage, { since, olderThan, kept });
+  const deleted = dryRun ? garbage : await deleteAll(store, garbage, { since, olderThan, kept, seen });
   return {
     scanned: blobs.length,
     reachable: blobs.filter((blob) => reachable.has(blob.digest)).length,
@@ -78,11 +79,11 @@ async function cleanUp(store: KeptStore, now: Date, olderThan: Date): Promise<nu
 async function deleteAll(
   store: KeptStore,
   garbage: readonly StoredBlob[],
-  { since, olderThan, kept }: { since: Date; olderThan: Date; kept: Set<Digest> },
+  { since, olderThan, kept, seen }: { since: Date; olderThan: Date; kept: Set<Digest>; seen: Map<string, number> },
 ): Promise<StoredBlob[]> {
   const deleted: StoredBlob[] = [];
   for (let start = 0; start < garbage.length; start += deletionsPerLook) {
-    await markFromRefs(store, since, kept);
+    await markFromRefs(store, since, kept, seen);
     for (const blob of garbage.slice(start, start + deletionsPerLook)) {
       if (kept.has(blob.digest)) continue;
       if (await store.upkeep.deleteIfOlder(blob.digest, olderThan)) deleted.push(blob);
@@ -91,9 +92,21 @@ async function deleteAll(
   return deleted;
 }
 
-async function markFromRefs(store: KeptStore, since: Date, marked: Set<Digest>): Promise<void> {
-  for await (const name of store.refs.list(''))
-    for await (const entry of entriesInForce(store.refs, name, since)) await mark(store, [entry.digest], marked);
+/** `seen` has the newest entry of each ref at the last look: a log only grows, so only what is newer is looked at again. */
+async function markFromRefs(
+  store: KeptStore,
+  since: Date,
+  marked: Set<Digest>,
+  seen: Map<string, number>,
+): Promise<void> {
+  for await (const name of store.refs.list('')) {
+    const known = seen.get(name) ?? 0;
+    for await (const { entry, digest } of entriesInForce(store.refs, name, since)) {
+      if (entry <= known) break;
+      seen.set(name, Math.max(entry, seen.get(name) ?? 0));
+      await mark(store, [digest], marked);
+    }
+  }
 }
 
 /** Adds the digests and all that they reach. A digest without a blob (of a program's file, say) reaches nothing. */

@@ -55,6 +55,8 @@ export interface CaptureLog {
   append(endpoint: string, replica: string, records: readonly CaptureRecord[]): Promise<void>;
   /** Records after the cursor, at most about `limit`; pass the new cursor back to read on. */
   read(endpoint: string, cursor?: string, limit?: number): Promise<{ records: CaptureRecord[]; cursor: string }>;
+  /** The cursor behind everything that is there now. */
+  tail(endpoint: string): Promise<string>;
 }
 
 export interface Store {

@@ -82,6 +82,14 @@ export class FsCaptureLog implements CaptureLog {
     return { records, cursor: canonicalJson(Object.fromEntries(positions)) };
   }
 
+  async tail(endpoint: string): Promise<string> {
+    checkName('endpoint', endpoint);
+    const positions: Record<string, number> = {};
+    for (const name of await this.#replicas(endpoint))
+      positions[name] = await new NumberedFiles(this.#ops, join(this.#root, endpoint, name)).newest();
+    return canonicalJson(positions);
+  }
+
   async #append(key: string, segment: Uint8Array): Promise<void> {
     const files = new NumberedFiles(this.#ops, join(this.#root, key));
     const staged = await this.#staging.stage(segment);
@@ -99,16 +107,20 @@ export class FsCaptureLog implements CaptureLog {
     positions: Map<string, number>,
   ): Promise<{ name: string; segments: AsyncIterator<number> }[]> {
     const folder = join(this.#root, endpoint);
-    const replicas = (await listOrNothing(this.#ops, folder))
-      .filter(({ name, isFolder }) => isFolder && isName(name))
-      .map(({ name }) => name)
-      .sort();
+    const replicas = await this.#replicas(endpoint);
     return replicas.map((name) => ({
       name,
       segments: new NumberedFiles(this.#ops, join(folder, name))
         .after(positions.get(name) ?? 0)
         [Symbol.asyncIterator](),
     }));
+  }
+
+  async #replicas(endpoint: string): Promise<string[]> {
+    return (await listOrNothing(this.#ops, join(this.#root, endpoint)))
+      .filter(({ name, isFolder }) => isFolder && isName(name))
+      .map(({ name }) => name)
+      .sort();
   }
 
   async #segment(endpoint: string, replica: string, number: number): Promise<CaptureRecord[]> {
