@@ -1,6 +1,6 @@
 import { StatsInputError } from './errors.ts';
 import { latencyEvidence, latencyQuantileBounds } from './latency-evidence.ts';
-import { type LatencyHistogram, latencyQuantileMs } from './latency-histogram.ts';
+import { type LatencyHistogram, latencyQuantileMs, requireHistogram } from './latency-histogram.ts';
 import { tidy } from './metrics.ts';
 import { type Trials, tooOften, twoSampleEvidence } from './sequential.ts';
 
@@ -63,8 +63,10 @@ export interface CanaryDecision {
 export function decideCanary(evidence: CanaryEvidence, rules: CanaryRules): CanaryDecision {
   const { candidate, stable, disagreement } = evidence;
   requireRules(rules);
-  for (const [name, { requests, errors }] of Object.entries({ candidate, stable }))
+  for (const [name, { requests, errors, latency }] of Object.entries({ candidate, stable })) {
     requireCounts(name, requests, errors);
+    requireHistogram(`${name}.latency`, latency);
+  }
   if (disagreement) requireCounts('disagreement', disagreement.compared, disagreement.differ);
 
   const tests = 2 + (rules.disagreementAtMost === undefined ? 0 : 1);

@@ -32,8 +32,17 @@ export function recordLatency(histogram: LatencyHistogram, latencyMs: number): v
   histogram.counts[Math.min(latencyBuckets - 1, Math.max(0, place))]!++;
 }
 
+/** Throws `StatsInputError` for a histogram that was made with other buckets, or whose counts are no counts. */
+export function requireHistogram(name: string, { counts }: LatencyHistogram): void {
+  if (counts.length !== latencyBuckets || !counts.every((count) => Number.isSafeInteger(count) && count >= 0))
+    throw new StatsInputError(`${name}: expected ${latencyBuckets} whole counts, zero or more, got ${counts.length}`);
+}
+
+/** A new histogram of both; throws `StatsInputError` for other buckets. */
 export function mergeLatency(a: LatencyHistogram, b: LatencyHistogram): LatencyHistogram {
-  return { counts: a.counts.map((count, i) => count + (b.counts[i] ?? 0)) };
+  requireHistogram('latency', a);
+  requireHistogram('latency', b);
+  return { counts: a.counts.map((count, i) => count + b.counts[i]!) };
 }
 
 export const latencySamples = ({ counts }: LatencyHistogram): number => counts.reduce((sum, c) => sum + c, 0);

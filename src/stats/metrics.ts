@@ -28,7 +28,7 @@ export function sliceNames(scored: ScoredRows, column?: string): string[] {
   return [...names].filter((name) => column === undefined || name.startsWith(`${column}=`)).sort();
 }
 
-export const rowsInSlice = (scored: ScoredRows, slice: string): ScoredRows =>
+const rowsInSlice = (scored: ScoredRows, slice: string): ScoredRows =>
   selectRows(scored, (outcome) => outcome.slices.includes(slice));
 
 function tableOf(scored: ScoredRows): MetricTable {

@@ -134,6 +134,7 @@ describe('stats: canary', () => {
       { ...good, stable: { ...good.stable, requests: 1.5 } },
       { ...good, candidate: { ...good.candidate, requests: Number.NaN } },
       { ...good, disagreement: { compared: 3, differ: 4 } },
+      { ...good, stable: { ...good.stable, latency: { counts: [1, 2, 3] } } },
     ];
     for (const counts of broken) assert.throws(() => decideCanary(counts, rules), StatsInputError);
     for (const rule of [{ alpha: 0 }, { alpha: 1 }, { errorRateMargin: -0.01 }, { latencyP99Relative: Number.NaN }])

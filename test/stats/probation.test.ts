@@ -29,7 +29,7 @@ describe('stats: probation', () => {
 
   it('rolls back a version at the margin with probability at most alpha, looking after every label (simulation)', () => {
     const random = createRandom(9);
-    const runs = 400;
+    const runs = 200;
     let rolledBack = 0;
     for (let run = 0; run < runs; run++) {
       let [gained, lost] = [0, 0];
