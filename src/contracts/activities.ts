@@ -134,6 +134,8 @@ export interface CyclePlan {
   /** The champion's model, unless this cycle starts from scratch (`freshEvery`). */
   warmStart: Digest | null;
   quantizeMargin: number | null;
+  /** Newest hold-out rows to score; grows while verdicts stay inconclusive. */
+  holdoutNewest: number;
   onInconclusive: 'hold' | 'ask';
   approval: 'auto' | { by: string[]; notBy: string | null; withinMs: number; onTimeout: 'reject' | 'park' };
   rollout: RolloutPlan | null;

@@ -11,11 +11,22 @@ import { Verdict } from './verdict.ts';
 const Digest = DigestSchema.transform((d) => d as `sha256:${string}`);
 const common = { parents: z.array(Digest), createdAt: z.string() };
 
-/** Rows as JSONL, appended by one run of the data program. */
+/** Rows as JSONL, appended by one run of the data program; `train` and `holdout` part them by content hash. */
 export const DatasetSegment = z.strictObject({
   rows: Digest,
   rowCount: z.number().int().nonnegative(),
-  /** Oldest and newest `time` of its rows, ISO. */
+  train: Digest,
+  trainRows: z.number().int().nonnegative(),
+  holdout: Digest,
+  holdoutRows: z.number().int().nonnegative(),
+  classCounts: z.record(z.string(), z.number().int()),
+  /** Rows that repeat the normalised content of another row of the segment. */
+  repeats: z.number().int().nonnegative(),
+  /** Rows whose id an earlier segment has: left out. */
+  redelivered: z.number().int().nonnegative(),
+  /** Rows that did not fit the columns, by what was wrong: left out. */
+  schemaErrors: z.record(z.string(), z.number().int()),
+  /** Oldest and newest `time` of its rows, ISO; empty without rows. */
   from: z.string(),
   to: z.string(),
 });

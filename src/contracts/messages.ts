@@ -87,6 +87,7 @@ export interface RunningCycle {
 export interface RefPosition {
   entry: number;
   digest: Digest;
+  operation: string;
 }
 
 export interface LoopStatus {

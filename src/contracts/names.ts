@@ -37,6 +37,8 @@ export const refNames = {
   anchor: (model: string): string => `models/${model}/anchor`,
   desired: (endpoint: string): string => `endpoints/${endpoint}/desired`,
   replica: (endpoint: string, replica: string): string => `endpoints/${endpoint}/replicas/${replica}`,
+  /** One entry per rollout that ended: its Deployment. */
+  deployments: (endpoint: string): string => `endpoints/${endpoint}/deployments`,
   /** Digests that a rollback barred from this endpoint. */
   barred: (endpoint: string): string => `endpoints/${endpoint}/barred`,
   pin: (loop: string, n: number): string => `pins/${loop}/${n}`,

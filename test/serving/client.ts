@@ -1,5 +1,6 @@
 import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Prediction } from '../../src/contracts/model.ts';
 import type { RunningEndpoint } from '../../src/serving/endpoint/main.ts';
 
@@ -61,7 +62,10 @@ export function raw({ url }: RunningEndpoint, bytes: string | Uint8Array, within
   });
 }
 
-/** Keeps `concurrency` requests under way until it is stopped, and keeps every reply. */
+/**
+ * Callers who ask one request after the other, with a short pause for thought, until they are stopped; every reply is
+ * kept. The pause leaves the machine's few cores to what is tested.
+ */
 export class Load {
   readonly replies: Reply[] = [];
   readonly failures: Error[] = [];
@@ -80,6 +84,7 @@ export class Load {
           (reply) => this.replies.push(reply),
           (error: Error) => this.failures.push(error),
         );
+        await delay(5);
       }
     });
   }

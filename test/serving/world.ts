@@ -15,6 +15,7 @@ import type { Ref, Store } from '../../src/store/types.ts';
 import { numericSignature, writeModel } from './models.ts';
 import { until } from './waiting.ts';
 
+type Address = Pick<RunningEndpoint, 'url'>;
 type WantedVariant = { name?: string; model: Digest; weight?: number; shadow?: boolean };
 
 /** A store in a temporary folder, models in it, and endpoints that serve them; everything ends with `close`. */
@@ -104,13 +105,13 @@ export class World {
     this.desired = await this.store.refs.compareAndSet(refNames.desired(this.endpoint), this.desired, digest, why);
   }
 
-  async deployAndWait(endpoint: RunningEndpoint, ...variants: WantedVariant[]): Promise<number> {
+  async deployAndWait(endpoint: Address, ...variants: WantedVariant[]): Promise<number> {
     const generation = await this.deploy(...variants);
     await this.serves(endpoint, generation);
     return generation;
   }
 
-  async serves(endpoint: RunningEndpoint, generation: number): Promise<void> {
+  async serves(endpoint: Address, generation: number): Promise<void> {
     await until(`generation ${generation} is served`, async () => {
       const { generation: served, error } = await statusOf(endpoint);
       if (error?.generation === generation) throw new Error(`cannot serve: ${error.message}`);
@@ -138,6 +139,6 @@ export class World {
   }
 }
 
-export async function statusOf(endpoint: RunningEndpoint): Promise<ReplicaStatus> {
+export async function statusOf(endpoint: Address): Promise<ReplicaStatus> {
   return (await fetch(`${endpoint.url}/goto3/status`)).json() as Promise<ReplicaStatus>;
 }

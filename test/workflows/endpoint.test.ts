@@ -173,7 +173,7 @@ describe('endpoint', () => {
     await deploy(2, { plan: { ...plan, canary: [10] } });
     const during = await serves(2);
     assert.equal(during.probation?.version, 2);
-    assert.equal(desiredOf(world).at(-1), 'desired current=100 stable=0', 'the version before stays warm');
+    assert.equal(desiredOf(world).at(-1), 'desired current=100 stable=0 shadow', 'the version before stays warm');
     world.probation = 'rollback';
     await eventually('rolled back', async () => (await status()).current?.version === 1);
     assert.equal((await status()).frozen?.by, 'probation');
@@ -185,7 +185,7 @@ describe('endpoint', () => {
     await serves(1);
     const before = world.desired!;
     world.desired = {
-      position: { entry: before.position.entry + 1, digest: digestOf('by hand') },
+      position: { entry: before.position.entry + 1, digest: digestOf('by hand'), operation: 'by hand' },
       state: {
         ...before.state,
         generation: before.state.generation + 1,

@@ -145,7 +145,7 @@ describe('retrainingLoop', () => {
 
   it('runs an unfinished cycle again under its number when Temporal has forgotten everything', async () => {
     const world = worlds.of('amnesia');
-    world.cycles = { entry: 7, digest: digestOf('c7') };
+    world.cycles = { entry: 7, digest: digestOf('c7'), operation: 'c7' };
     world.unfinished = { n: 7, reason: 'new rows', by: 'trigger' };
     await start('amnesia');
     const now = await finished('amnesia', 1);

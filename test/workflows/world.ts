@@ -101,6 +101,7 @@ export class Worlds {
     const next = (position: RefPosition | null, text: string): RefPosition => ({
       entry: (position?.entry ?? 0) + 1,
       digest: digestOf(text),
+      operation: text,
     });
     const loopOfJob = (name: string): string => name.split('/')[0]!;
 
@@ -177,6 +178,7 @@ export class Worlds {
           anchor: null,
           warmStart: null,
           quantizeMargin: null,
+          holdoutNewest: 100,
           onInconclusive: 'hold',
           approval: 'auto',
           rollout: null,
@@ -334,7 +336,11 @@ export class Worlds {
       },
       async recordDeployment({ endpoint, outcome, champion, request }) {
         of(endpoint, `record ${outcome}`);
-        const position = champion && { entry: (champion.expected?.entry ?? 0) + 1, digest: champion.next };
+        const position = champion && {
+          entry: (champion.expected?.entry ?? 0) + 1,
+          digest: champion.next,
+          operation: 'champion',
+        };
         if (position) worlds.of(request.modelName).champion = position;
         return { deployment: digestOf(`deployment ${outcome}`), champion: position };
       },

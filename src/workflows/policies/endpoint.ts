@@ -226,7 +226,9 @@ export class EndpointMachine {
         ? { ...known, sinceMs: nowMs }
         : { model: serving.model, modelName: state.current?.modelName ?? 'unknown', version: 0, sinceMs: nowMs };
     }
-    state.shadows = desired.variants.filter((v) => v.shadow).map(({ name, model }) => ({ name, model }));
+    state.shadows = desired.variants
+      .filter((v) => v.shadow && v.name !== 'stable')
+      .map(({ name, model }) => ({ name, model }));
     this.setFrozen(desired.frozen ?? { by, reason: `the desired state was changed by hand: ${reason}`, at: nowIso });
   }
 
@@ -240,7 +242,9 @@ export class EndpointMachine {
     };
     if (state.current) add('current', state.current.model, 100 - (state.candidate?.weight ?? 0), false);
     if (state.candidate) add('candidate', state.candidate.model, state.candidate.weight, false);
-    if (state.stable && state.probation) add('stable', state.stable.model, 0, false);
+    // Through probation the version before stays warm and answers along for the record: labels then judge both on the
+    // same rows, and the way back is one change of weights.
+    if (state.stable && state.probation) add('stable', state.stable.model, 0, true);
     for (const { name, model } of state.shadows) add(name, model, 0, true);
     return {
       schema: 'goto3/desired/v1',

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
-import { rename } from 'node:fs/promises';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { invoke, Load } from '../client.ts';
 import { constantModel, slowModel } from '../models.ts';
 import { until } from '../waiting.ts';
@@ -76,4 +79,30 @@ describe('endpoint: faults', () => {
     await world.stop(endpoint);
     assert.equal((await world.captures()).length, 21);
   });
+
+  it('leaves no process behind when it is killed itself, and comes back with the same generation', async () => {
+    const options = {
+      endpoint: world.endpoint,
+      replica: 'r1',
+      storeUrl: world.store.url,
+      port: 0,
+      cacheFolder: join(world.folder, 'cache-r1'),
+    };
+    const program = fileURLToPath(new URL('./replica-process.ts', import.meta.url));
+    const replica = fork(program, [JSON.stringify(options)], { execArgv: ['--import', 'tsx'] });
+    const [url] = (await once(replica, 'message')) as [string];
+    const generation = await world.deployAndWait({ url }, { model: await world.model(constantModel(0.6)) });
+    const { pid } = (await statusOf({ url })).inference;
+    replica.kill('SIGKILL');
+    await until('the inference process has ended', () => hasEnded(pid!));
+
+    const next = await world.start();
+    await world.serves(next, generation);
+    assert.equal((await invoke(next, row)).status, 200);
+  });
 });
+
+async function hasEnded(pid: number): Promise<boolean> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  return status === '' || /\nState:\tZ/.test(status);
+}

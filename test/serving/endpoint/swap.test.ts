@@ -25,7 +25,7 @@ describe('endpoint: swapping models', () => {
     await world.deployAndWait(endpoint, { model: models[0]! });
     const firstPid = (await statusOf(endpoint)).inference.pid;
 
-    const load = new Load(endpoint, 8);
+    const load = new Load(endpoint, 4);
     for (const [index, model] of models.entries()) {
       if (index === 0) continue;
       // As in a rollout: the candidate beside the stable one, then alone.

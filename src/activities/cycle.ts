@@ -1,0 +1,159 @@
+import type { Client } from '@temporalio/client';
+import { WithStartWorkflowOperation } from '@temporalio/client';
+import type { CycleActivities, CyclePlan } from '../contracts/activities.ts';
+import type { Digest } from '../contracts/digest.ts';
+import { refNames, taskQueues, workflowIds } from '../contracts/names.ts';
+import type { SecretSource } from '../jobs/secrets.ts';
+import { getManifest, putManifest } from '../store/manifests.ts';
+import type { Store } from '../store/types.ts';
+import type { endpoint as endpointWorkflow } from '../workflows/endpoint.ts';
+import { deployUpdate, withdrawUpdate } from '../workflows/messages.ts';
+import { cyclePhases } from './cycle-phases.ts';
+import { appendRef, asRef, positionOf } from './refs.ts';
+import { readSpec, rolloutPlanOf } from './spec.ts';
+
+export interface CycleDeps {
+  store: Store;
+  client: Client;
+  secrets: SecretSource;
+}
+
+/** A webhook that is away must not hold a cycle; the search attribute and `goto3 status` say the same. */
+const webhookTimeoutMs = 5_000;
+/** Escalation of a local job ends at this multiple of what the spec asks for. */
+const escalation = 4;
+
+export function createCycleActivities({ store, client, secrets }: CycleDeps): CycleActivities {
+  return {
+    async beginCycle({ loop, n, specDigest, inconclusiveBefore }) {
+      const { spec, appliedBy } = await readSpec(store, specDigest);
+      const champion = positionOf(await store.refs.read(refNames.champion(spec.model)));
+      const anchor = positionOf(await store.refs.read(refNames.anchor(spec.model)));
+      const fresh = spec.base.warmStart === 'never' || (n - 1) % spec.base.freshEvery === 0;
+      const { gpus, cpus, memory, time } = spec.train.resources;
+      const resources = { gpus, cpus, memoryBytes: memory, timeLimitMs: time };
+      const plan: CyclePlan = {
+        loop,
+        n,
+        specDigest,
+        model: spec.model,
+        endpoint: spec.rollout === 'none' ? null : spec.rollout.endpoint,
+        dataset: positionOf(await store.refs.read(refNames.dataset(loop))),
+        champion,
+        anchor: spec.gate.against.includes('anchor') ? anchor : null,
+        warmStart: champion && !fresh ? await floatOrigin(champion.digest) : null,
+        quantizeMargin: spec.quantize === 'never' ? null : spec.quantize.margin,
+        holdoutNewest: spec.data.holdout.newest * (1 + inconclusiveBefore),
+        onInconclusive: spec.gate.onInconclusive,
+        approval:
+          spec.approval === 'auto'
+            ? 'auto'
+            : {
+                by: spec.approval.by,
+                notBy: spec.approval.notBy === 'author' ? appliedBy : null,
+                withinMs: spec.approval.within,
+                onTimeout: spec.approval.onTimeout,
+              },
+        rollout: rolloutPlanOf(spec),
+        resources,
+        maxResources: { ...resources, memoryBytes: memory * escalation, timeLimitMs: time * escalation },
+        notifyOn: spec.notify?.on ?? [],
+      };
+      return plan;
+    },
+
+    async registerVersion({ plan, candidate, by, reason, byPerson }) {
+      const operation = `${plan.loop}/${plan.n}/version`;
+      const { entry } = await appendRef(store, refNames.versions(plan.model), candidate, { operation, by, reason });
+      if (byPerson) await appendRef(store, refNames.anchor(plan.model), candidate, { operation, by, reason });
+      return { version: entry };
+    },
+
+    async crownChampion({ plan, candidate, by, reason }) {
+      const name = refNames.champion(plan.model);
+      await store.refs.compareAndSet(name, asRef(name, plan.champion), candidate, {
+        operation: `${plan.loop}/${plan.n}/champion`,
+        by,
+        reason,
+      });
+    },
+
+    async requestDeploy({ endpoint, request }) {
+      return await client.workflow.executeUpdateWithStart(deployUpdate, {
+        args: [request],
+        updateId: request.requestId,
+        startWorkflowOperation: new WithStartWorkflowOperation<typeof endpointWorkflow>('endpoint', {
+          workflowId: workflowIds.endpoint(endpoint),
+          taskQueue: taskQueues.control,
+          args: [{ endpoint }],
+          workflowIdConflictPolicy: 'USE_EXISTING',
+          staticSummary: `what ${endpoint} serves`,
+        }),
+      });
+    },
+
+    async withdrawDeploy({ endpoint, deploy, reason, by }) {
+      const request = { requestId: `${deploy}/withdraw`, deploy, reason, by };
+      return await client.workflow
+        .getHandle(workflowIds.endpoint(endpoint))
+        .executeUpdate(withdrawUpdate, { args: [request], updateId: request.requestId });
+    },
+
+    async notify({ plan, event, text, command }) {
+      const { spec } = await readSpec(store, plan.specDigest);
+      if (!spec.notify?.on.includes(event)) return;
+      const url = await secrets.resolve(spec.notify.webhook.secret);
+      await fetch(url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ event, loop: plan.loop, cycle: plan.n, text, command }),
+        redirect: 'error',
+        signal: AbortSignal.timeout(webhookTimeoutMs),
+      }).then(
+        (response) => {
+          if (!response.ok) throw new Error(`the webhook answered ${response.status}`);
+        },
+        // Not the error itself: it may quote the URL, which is a secret.
+        () => Promise.reject(new Error('the webhook did not answer')),
+      );
+    },
+
+    async closeCycle({ plan, input, draft }) {
+      const evaluations = draft.verdict ? (await getManifest(store, draft.verdict, 'Verdict')).evaluations : [];
+      const metricsOf = async (model: string | undefined) => {
+        for (const digest of model ? evaluations : []) {
+          const evaluation = await getManifest(store, digest, 'Evaluation');
+          if (evaluation.model === model) return evaluation.metrics;
+        }
+        return undefined;
+      };
+      const metrics = await metricsOf(draft.candidate);
+      const championMetrics = await metricsOf(plan?.champion?.digest);
+      const endedAt = new Date();
+      const report = await putManifest(store, {
+        ...draft,
+        kind: 'CycleReport',
+        parents: [draft.dataset, draft.candidate, draft.verdict, draft.deployment].flatMap((digest) =>
+          digest ? [digest] : [],
+        ),
+        createdAt: endedAt.toISOString(),
+        endedAt: endedAt.toISOString(),
+        ...(metrics && { metrics }),
+        ...(championMetrics && { championMetrics }),
+        phasesMs: await cyclePhases(client, input, Date.parse(draft.startedAt), endedAt.getTime()),
+      });
+      const { digest } = await appendRef(store, refNames.reports(input.loop), report, {
+        operation: `${input.loop}/${input.n}/report`,
+        by: workflowIds.cycle(input.loop, input.n),
+        reason: `${draft.outcome}: ${draft.detail}`.slice(0, 500),
+      });
+      return { report: digest };
+    },
+  };
+
+  /** A champion that ships as int8 was made from a float model: that one carries the weights to go on from. */
+  async function floatOrigin(digest: Digest): Promise<Digest> {
+    const model = await getManifest(store, digest, 'Model');
+    return model.precision === 'int8' ? model.run : digest;
+  }
+}

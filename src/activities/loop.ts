@@ -1,0 +1,133 @@
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { z } from 'zod';
+import { ask } from '../client/ask.ts';
+import type { LoopActivities } from '../contracts/activities.ts';
+import { failureTypes } from '../contracts/failures.ts';
+import type { CycleReport } from '../contracts/manifests.ts';
+import { refNames, workflowIds } from '../contracts/names.ts';
+import { getJson, getManifest, putJson, putManifest } from '../store/manifests.ts';
+import type { Store } from '../store/types.ts';
+import { retrainUpdate } from '../workflows/messages.ts';
+import { appendRef, asRef, positionOf } from './refs.ts';
+import { loopPlanOf, readSpec } from './spec.ts';
+
+const Fuse = z.strictObject({
+  consecutiveFailures: z.number().int().nonnegative(),
+  paused: z.nullable(z.strictObject({ by: z.string(), reason: z.string(), atMs: z.number() })),
+});
+
+const dayMs = 86_400_000;
+
+export function createLoopActivities({ store, client }: { store: Store; client: Client }): LoopActivities {
+  return {
+    async loadLoop({ loop, specDigest }) {
+      const { spec } = await readSpec(store, specDigest);
+      const opened = await store.refs.read(refNames.cycles(loop));
+      const fuseRef = await store.refs.read(refNames.fuse(loop));
+      const reports = await recentReports(loop);
+      const reported = opened && reports.some(({ cycle }) => cycle === opened.entry);
+      return {
+        plan: loopPlanOf(spec),
+        cycles: positionOf(opened),
+        unfinished: opened && !reported ? { n: opened.entry, reason: opened.reason, by: opened.by } : null,
+        fuse: {
+          position: positionOf(fuseRef),
+          ...(fuseRef ? await getJson(store, Fuse, fuseRef.digest) : { consecutiveFailures: 0, paused: null }),
+        },
+        finishedCycles: (await store.refs.read(refNames.reports(loop)))?.entry ?? 0,
+        recent: reports
+          .map(({ startedAt, gpuHours }) => ({ startedAtMs: Date.parse(startedAt), gpuHours }))
+          .filter(({ startedAtMs }) => startedAtMs > Date.now() - dayMs)
+          .reverse(),
+      };
+    },
+
+    async openCycle({ loop, expected, operation, reason, by }) {
+      const name = refNames.cycles(loop);
+      const opened = await putManifest(store, {
+        kind: 'CycleOpened',
+        parents: [],
+        createdAt: await createdAt(name, operation),
+        loop,
+        cycle: (expected?.entry ?? 0) + 1,
+        reason,
+      });
+      return positionOf(
+        await store.refs.compareAndSet(name, asRef(name, expected), opened, { operation, by, reason }),
+      )!;
+    },
+
+    async describeCycle({ workflowId, runId }) {
+      try {
+        const { status, runId: found } = await client.workflow.getHandle(workflowId, runId ?? undefined).describe();
+        return { open: status.name === 'RUNNING', status: status.name.toLowerCase(), runId: found };
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return { open: false, status: 'forgotten', runId: runId ?? '' };
+        throw error;
+      }
+    },
+
+    async reportLostCycle({ loop, n, reason, startedAtMs, detail }) {
+      const report: CycleReport = {
+        kind: 'CycleReport',
+        parents: [],
+        createdAt: new Date().toISOString(),
+        loop,
+        cycle: n,
+        reason,
+        startedAt: new Date(startedAtMs).toISOString(),
+        endedAt: new Date().toISOString(),
+        outcome: 'failed',
+        detail,
+        gpuHours: 0,
+        phasesMs: {},
+      };
+      await appendRef(store, refNames.reports(loop), await putManifest(store, report), {
+        operation: `${loop}/${n}/report`,
+        by: workflowIds.loop(loop),
+        reason: detail.slice(0, 500),
+      });
+    },
+
+    async recordFuse({ loop, expected, consecutiveFailures, paused, operation }) {
+      const name = refNames.fuse(loop);
+      const next = await putJson(store, Fuse, { consecutiveFailures, paused });
+      const why = {
+        operation,
+        by: paused?.by ?? 'goto3',
+        reason: paused?.reason.slice(0, 500) ?? `${consecutiveFailures} failures in a row`,
+      };
+      return positionOf(await store.refs.compareAndSet(name, asRef(name, expected), next, why))!;
+    },
+
+    async requestRetrain({ loop, request }) {
+      try {
+        return await ask(client.workflow.getHandle(workflowIds.loop(loop)), retrainUpdate, request);
+      } catch (error) {
+        if (!(error instanceof WorkflowNotFoundError)) throw error;
+        throw ApplicationFailure.nonRetryable(
+          `the loop ${loop} is not running; goto3 apply <file> starts it`,
+          failureTypes.loopNotApplied,
+        );
+      }
+    },
+  };
+
+  /** Newest first, back to a day ago and at least the last few: enough for limits and for the last cycle's fate. */
+  async function recentReports(loop: string): Promise<CycleReport[]> {
+    const reports: CycleReport[] = [];
+    for await (const { digest, time } of store.refs.history(refNames.reports(loop))) {
+      if (reports.length >= 10 && Date.parse(time) < Date.now() - dayMs) break;
+      reports.push(await getManifest(store, digest, 'CycleReport'));
+    }
+    return reports;
+  }
+
+  /** A retry after a lost reply writes the same bytes: the time is that of the entry it made, if it made one. */
+  async function createdAt(name: string, operation: string): Promise<string> {
+    const newest = await store.refs.read(name);
+    if (newest?.operation !== operation) return new Date().toISOString();
+    return (await getManifest(store, newest.digest, 'CycleOpened')).createdAt;
+  }
+}

@@ -1,0 +1,124 @@
+import { readFile } from 'node:fs/promises';
+import { isAbsolute, resolve } from 'node:path';
+import { z } from 'zod';
+import type { CyclePlan, TrainActivities } from '../contracts/activities.ts';
+import { ArtifactFile, type Digest } from '../contracts/digest.ts';
+import { JobSpec } from '../contracts/job.ts';
+import type { Dataset } from '../contracts/manifests.ts';
+import { ModelSignature, modelFileName, signatureFileName } from '../contracts/model.ts';
+import { digestOf } from '../store/canonical-json.ts';
+import { InvalidInput } from '../store/errors.ts';
+import { getJson, getManifest, putJson, putManifest } from '../store/manifests.ts';
+import type { Store } from '../store/types.ts';
+import { pin, pinned } from './pins.ts';
+import { pulse } from './pulse.ts';
+import { readSpec, type Spec } from './spec.ts';
+
+/** Lists of files, as blobs: what `collectJob` returns and `registerModel` reads. */
+export const FileList = z.array(ArtifactFile);
+
+/** A fine-tune shares the machine with the endpoint and gives way to it. */
+const trainingNice = 10;
+
+export function createTrainActivities({ store }: { store: Store }): TrainActivities {
+  return {
+    async prepareTraining({ plan, dataset: digest }) {
+      return await pulse(async () => {
+        const dataset = await getManifest(store, digest, 'Dataset');
+        const trainRows = dataset.segments.reduce((sum, s) => sum + s.trainRows, 0);
+        // Run again under its number, a cycle trains on what it had decided on: its job exists under this name.
+        const decided = await pinned(store, plan, 'training');
+        if (decided) return { specDigest: decided.digest, trainRows };
+        const specDigest = await putJson(
+          store,
+          JobSpec,
+          await trainingSpec(store, plan, await readSpec(store, plan.specDigest), dataset),
+        );
+        await pin(store, plan, 'training', specDigest);
+        return { specDigest, trainRows };
+      });
+    },
+
+    async registerModel({ plan, dataset, jobKey, jobSpec, files: list, metrics, durationMs, attempts }) {
+      return await pulse(async () => {
+        const files = await getJson(store, FileList, list);
+        const signature = await readSignature(store, files);
+        const spec = await getJson(store, JobSpec, jobSpec);
+        const createdAt = new Date().toISOString();
+        const program = await programDigest(spec);
+        const run = await putManifest(store, {
+          kind: 'Run',
+          parents: [dataset, ...(plan.warmStart ? [plan.warmStart] : [])],
+          createdAt,
+          job: jobKey,
+          jobSpec,
+          program: spec.program,
+          ...(program && { programDigest: program }),
+          hyperparameters: spec.hyperparameters,
+          metrics,
+          durationMs,
+          attempts,
+        });
+        const sizeBytes = files.find(({ path }) => path === modelFileName)!.sizeBytes;
+        const model = await putManifest(store, {
+          kind: 'Model',
+          parents: [run],
+          createdAt,
+          model: plan.model,
+          loop: plan.loop,
+          cycle: plan.n,
+          precision: 'fp32',
+          files,
+          signature,
+          sizeBytes,
+          run,
+          dataset,
+          ...(plan.warmStart && { warmStart: plan.warmStart }),
+        });
+        await pin(store, plan, 'model', model);
+        return { model, sizeBytes };
+      });
+    },
+  };
+}
+
+async function trainingSpec(store: Store, plan: CyclePlan, { spec, folder }: Spec, dataset: Dataset): Promise<JobSpec> {
+  const train: ArtifactFile[] = [];
+  for (const [i, segment] of dataset.segments.entries())
+    train.push({
+      path: `part-${String(i).padStart(6, '0')}.jsonl`,
+      digest: segment.train,
+      sizeBytes: await store.blobs.sizeBytes(segment.train),
+    });
+  const base = plan.warmStart && (await getManifest(store, plan.warmStart, 'Model')).files;
+  return {
+    name: `${plan.loop}/${plan.n}/train`,
+    program: spec.train.program,
+    workingDirectory: folder,
+    environment: spec.train.env,
+    hyperparameters: Object.fromEntries(
+      Object.entries(spec.train.hyperparameters).map(([name, value]) => [name, String(value)]),
+    ),
+    channels: { train, ...(base && { base }) },
+    resources: plan.resources,
+    progressTimeoutMs: spec.train.progressTimeout,
+    nice: trainingNice,
+    expects: 'model',
+  };
+}
+
+async function readSignature(store: Store, files: readonly ArtifactFile[]): Promise<ModelSignature> {
+  const signature = files.find(({ path }) => path === signatureFileName);
+  if (!signature || !files.some(({ path }) => path === modelFileName))
+    throw new InvalidInput(
+      `the training left no ${modelFileName} with a ${signatureFileName} beside it in SM_MODEL_DIR`,
+    );
+  return await getJson(store, ModelSignature, signature.digest);
+}
+
+/** The program's own file, where argv names one: what a later reader can compare with. */
+async function programDigest({ program, workingDirectory }: JobSpec): Promise<Digest | undefined> {
+  const file = program.slice(0, 4).find((part) => /\.[a-z]{1,4}$/.test(part));
+  if (!file) return undefined;
+  return await readFile(isAbsolute(file) ? file : resolve(workingDirectory, file)).then(digestOf, () => undefined);
+}

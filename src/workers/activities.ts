@@ -1,0 +1,84 @@
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { Client } from '@temporalio/client';
+import { createCycleActivities } from '../activities/cycle.ts';
+import { createDataActivities } from '../activities/data.ts';
+import { createEndpointActivities } from '../activities/endpoint.ts';
+import { createEvaluateActivities } from '../activities/evaluate.ts';
+import { createGateActivities } from '../activities/gate.ts';
+import { createJobActivities } from '../activities/job.ts';
+import { createLoopActivities } from '../activities/loop.ts';
+import { ModelFolders } from '../activities/model-folders.ts';
+import { createQuantizeActivities } from '../activities/quantize.ts';
+import { createTrainActivities } from '../activities/train.ts';
+import type { TaskQueue } from '../contracts/names.ts';
+import { createLocalRunner } from '../jobs/local/runner.ts';
+import { findTools } from '../jobs/local/tools.ts';
+import { channelsFromBlobs } from '../jobs/materialise.ts';
+import { type Environment, inheritedEnvironment } from '../stack/environment.ts';
+import { stateLayout } from '../stack/layout.ts';
+import type { Store } from '../store/types.ts';
+import type { Logger } from './log.ts';
+import { localSecrets } from './secrets.ts';
+
+export interface WorkerContext {
+  queue: TaskQueue;
+  environment: Environment;
+  store: Store;
+  client: Client;
+  log: Logger;
+  /** Names of this machine's GPUs, as `nvidia-smi -L` lists them. */
+  gpus: readonly string[];
+}
+
+/** A name for this machine that is fit for a task queue and a path. */
+export const hostName = (): string =>
+  hostname()
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9.-]/g, '-');
+
+/** The composition root: what the activities of a queue stand on. */
+export async function createActivities({
+  queue,
+  environment,
+  store,
+  client,
+  log,
+  gpus,
+}: WorkerContext): Promise<object> {
+  const layout = stateLayout(environment.home);
+  const hostEnvironment = inheritedEnvironment();
+  const secrets = localSecrets(layout.home, hostEnvironment);
+  switch (queue) {
+    case 'control':
+      return {
+        ...createLoopActivities({ store, client }),
+        ...createCycleActivities({ store, client, secrets }),
+        ...createEndpointActivities({ store, pollMs: 200 }),
+      };
+    case 'cpu': {
+      const tools = { node: process.execPath, ...(await findTools({ PATH: hostEnvironment.PATH ?? '' })) };
+      const models = new ModelFolders(store, join(layout.home, 'cache', 'models'));
+      return {
+        ...createDataActivities({ store, tools, secrets, hostEnvironment }),
+        ...createTrainActivities({ store }),
+        ...createEvaluateActivities({ store, models }),
+        ...createQuantizeActivities({ store }),
+        ...createGateActivities({ store }),
+      };
+    }
+    case 'gpu':
+    case 'hpc': {
+      const local = createLocalRunner({
+        jobsFolder: layout.jobs,
+        host: hostName(),
+        channels: channelsFromBlobs(store.blobs),
+        secrets,
+        gpuLeases: { folder: join(layout.home, 'gpu-leases'), devices: gpus },
+        hostEnvironment,
+        log: (event, fields) => log.info(fields, event),
+      });
+      return createJobActivities({ store, runners: { local }, runnerOfQueue: 'local', pollMs: 200 });
+    }
+  }
+}

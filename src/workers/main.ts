@@ -1,0 +1,135 @@
+import { parseArgs } from 'node:util';
+import { Client, Connection } from '@temporalio/client';
+import {
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type WorkerOptions,
+  type WorkflowBundleOption,
+} from '@temporalio/worker';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { hostQueue, type TaskQueue, taskQueues } from '../contracts/names.ts';
+import { readEnvironment } from '../stack/environment.ts';
+import { freePorts } from '../stack/ports.ts';
+import { openStore } from '../store/open.ts';
+import { createActivities, hostName } from './activities.ts';
+import { failureInterceptor } from './failure-interceptor.ts';
+import { findGpus } from './gpus.ts';
+import { serveHealth } from './health.ts';
+import { createLog } from './log.ts';
+import { workflowBundle } from './workflow-bundle.ts';
+
+/** Running activities get this long to save and leave; the SDK's default is 0. */
+const shutdownGraceMs = 8_000;
+/** Cancellation reaches an activity with its heartbeat, so beats are not held back for long. */
+const heartbeatThrottleMs = 2_000;
+
+/** Slots by what the queue's activities do: `control` and `hpc` wait, `cpu` computes, `gpu` waits for leased devices. */
+const slots: Readonly<Record<TaskQueue, number>> = { control: 200, cpu: 2, gpu: 100, hpc: 500 };
+
+/** One worker process: `main.ts --queue control|cpu|gpu|hpc --health-port 9100`. */
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { queue: { type: 'string' }, 'health-port': { type: 'string', default: '0' } },
+  });
+  const queue = values.queue as TaskQueue;
+  if (!(queue in taskQueues))
+    throw new Error(
+      `--queue: expected one of ${Object.keys(taskQueues).join(', ')}, got ${JSON.stringify(values.queue)}`,
+    );
+  const environment = readEnvironment();
+  const log = createLog(`worker-${queue}`);
+
+  const [metricsPort] = await freePorts([undefined]);
+  const metricsAddress = `127.0.0.1:${metricsPort}`;
+  Runtime.install({
+    logger: new DefaultLogger('INFO', ({ level, message, meta }) => {
+      const { error, ...fields } = (meta ?? {}) as { error?: unknown };
+      log[level === 'WARN' ? 'warn' : level === 'ERROR' ? 'error' : 'info'](
+        { ...fields, ...(error instanceof Error && { err: error }) },
+        message,
+      );
+    }),
+    telemetryOptions: {
+      metrics: {
+        prometheus: {
+          bindAddress: metricsAddress,
+          unitSuffix: true,
+          countersTotalSuffix: true,
+          useSecondsForDurations: true,
+        },
+      },
+      logging: { forward: {}, filter: 'WARN' },
+    },
+    // The process ends by its own handler below, so that the health server and connections close in order.
+    shutdownSignals: [],
+  });
+
+  const address = environment.temporalAddress ?? '127.0.0.1:7233';
+  const namespace = environment.temporalNamespace;
+  // Compression is pure cost on loopback, and digests are all that travels.
+  const native = await NativeConnection.connect({ address });
+  const connection = await Connection.connect({ address });
+  const client = new Client({ connection, namespace });
+  const store = await openStore(environment.storeUrl);
+  const gpus = queue === 'gpu' ? await findGpus() : [];
+  const activities = await createActivities({ queue, environment, store, client, log, gpus });
+
+  const options: WorkerOptions = {
+    connection: native,
+    namespace,
+    taskQueue: taskQueues[queue],
+    activities,
+    interceptors: { activity: [() => ({ inbound: failureInterceptor })] },
+    maxConcurrentActivityTaskExecutions: slots[queue],
+    shutdownGraceTime: shutdownGraceMs,
+    shutdownForceTime: shutdownGraceMs * 2,
+    maxHeartbeatThrottleInterval: heartbeatThrottleMs,
+  };
+  const bundle: WorkflowBundleOption | undefined =
+    queue === 'control' ? await workflowBundle(environment.home) : undefined;
+  const workers = [await Worker.create({ ...options, ...(bundle && { workflowBundle: bundle }) })];
+  // Local jobs are found again only on the machine that runs them.
+  if (queue === 'gpu') workers.push(await Worker.create({ ...options, taskQueue: hostQueue(queue, hostName()) }));
+
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const states = (): Record<string, string> =>
+    Object.fromEntries(workers.map((worker) => [worker.options.taskQueue, worker.getState()]));
+  const health = await serveHealth(Number(values['health-port']), {
+    healthy: () => ({
+      ok: workers.every((worker) => worker.getState() === 'RUNNING'),
+      detail: { queue, workers: states(), gpus: gpus.length },
+    }),
+    metrics: async () =>
+      (await registry.metrics()) +
+      (await fetch(`http://${metricsAddress}/metrics`).then(
+        (response) => response.text(),
+        () => '',
+      )),
+  });
+  log.info({ queue, address, namespace, gpus: gpus.length, healthPort: health.port }, 'worker started');
+
+  const stop = (signal: NodeJS.Signals): void => {
+    log.info({ signal }, 'worker stops');
+    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+  };
+  process.once('SIGTERM', stop).once('SIGINT', stop);
+  try {
+    await Promise.all(workers.map((worker) => worker.run()));
+  } finally {
+    await health.close();
+    await connection.close();
+    await native.close();
+  }
+}
+
+main().then(
+  // Whatever still holds the event loop (a scorer's pipe, say) must not keep a stopped worker alive.
+  () => process.exit(0),
+  (error: unknown) => {
+    console.error(error);
+    process.exit(1);
+  },
+);

@@ -1,0 +1,37 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdir, rename, stat, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { bundleWorkflowCode } from '@temporalio/worker';
+
+const workflowsPath = fileURLToPath(new URL('../workflows/index.ts', import.meta.url));
+const sources = ['../workflows/', '../contracts/'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)));
+
+/** The workflows as one bundle, made once per version of their code: bundling costs seconds of CPU, starting should not. */
+export async function workflowBundle(home: string): Promise<{ codePath: string }> {
+  const hash = createHash('sha256').update(
+    createRequire(import.meta.url)('@temporalio/workflow/package.json').version as string,
+  );
+  for (const folder of sources)
+    for (const file of (readdirSync(folder, { recursive: true }) as string[])
+      .filter((name) => name.endsWith('.ts'))
+      .sort())
+      hash.update(`\0${file}\0`).update(readFileSync(join(folder, file)));
+  const folder = join(home, 'cache', 'workflow-bundles');
+  const codePath = join(folder, `${hash.digest('hex')}.js`);
+  if (
+    await stat(codePath).then(
+      () => true,
+      () => false,
+    )
+  )
+    return { codePath };
+  const { code } = await bundleWorkflowCode({ workflowsPath });
+  await mkdir(folder, { recursive: true });
+  const unfinished = `${codePath}.${process.pid}`;
+  await writeFile(unfinished, code);
+  await rename(unfinished, codePath);
+  return { codePath };
+}
