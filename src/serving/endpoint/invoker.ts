@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { inferenceHeaders, type Variant } from '../../contracts/endpoint.ts';
 import type { FeatureRow, Prediction } from '../../contracts/model.ts';
-import { ServingError, servingErrors } from '../errors.ts';
+import { fromErrorMessage, ServingError, servingErrors, toErrorMessage } from '../errors.ts';
 import type { CaptureBuffer } from './capture-buffer.ts';
 import { readBody } from './http/body.ts';
 import { ByteBudget } from './http/byte-budget.ts';
@@ -111,8 +111,7 @@ export class Invoker {
       onGone?.(pending.cancel);
       outcome = { predictions: await pending.answer };
     } catch (error) {
-      if (!(error instanceof ServingError)) throw error;
-      outcome = { error };
+      outcome = { error: error instanceof ServingError ? error : fromErrorMessage(toErrorMessage(error)) };
     } finally {
       if (held) this.shadowBodies.give(bodyBytes);
     }

@@ -100,7 +100,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<RunningEn
       }),
     },
   };
-  const server = createFront(routes, limits, (code) => metrics.refused(code), log);
+  const server = createFront(routes, limits, (code) => metrics.answeredWithError(code), log);
   await listen(server, host, options.port);
   const { port } = server.address() as AddressInfo;
   const url = options.advertise ?? `http://${host.includes(':') ? `[${host}]` : host}:${port}`;

@@ -14,7 +14,7 @@ export class EndpointMetrics {
   private readonly pairs = new Map<string, Pair>();
   private readonly requests = this.counter('requests_total', 'Answers by variant', ['variant', 'model', 'shadow']);
   private readonly errors = this.counter('errors_total', 'Failed answers by variant', ['variant', 'model', 'type']);
-  private readonly refusals = this.counter('refused_total', 'Requests that reached no variant', ['status']);
+  private readonly errorAnswers = this.counter('error_answers_total', 'Requests answered with an error', ['status']);
   private readonly shadowDrops = this.counter('shadow_dropped_total', 'Copies that no shadow answered', [
     'variant',
     'model',
@@ -75,8 +75,8 @@ export class EndpointMetrics {
   failed(variant: string, model: string, type: string): void {
     this.errors.inc({ ...this.pair(variant, model), type });
   }
-  refused(status: number): void {
-    this.refusals.inc({ status: String(status) });
+  answeredWithError(status: number): void {
+    this.errorAnswers.inc({ status: String(status) });
   }
   shadowDropped(variant: string, model: string): void {
     this.shadowDrops.inc(this.pair(variant, model));

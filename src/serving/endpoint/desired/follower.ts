@@ -4,7 +4,8 @@ import type { DesiredState, ReplicaStatus } from '../../../contracts/endpoint.ts
 import { refNames } from '../../../contracts/names.ts';
 import type { Store } from '../../../store/types.ts';
 import { ServingError, servingErrors } from '../../errors.ts';
-import { type InferencePool, ModelUnavailable } from '../inference/pool.ts';
+import { ModelUnavailable } from '../inference/model-unavailable.ts';
+import type { InferencePool } from '../inference/pool.ts';
 import type { Log } from '../log.ts';
 import { emptyTable, type ServingTable, tableOf } from '../routing.ts';
 import { decodeDesiredState, UnusableDesiredState } from './decode.ts';
@@ -30,6 +31,7 @@ export class DesiredFollower {
   /** The blob that the ref named last, and the state in it. */
   private seen: Digest | undefined;
   private newest: DesiredState | undefined;
+  private pollMs = 500;
   private failures = 0;
   private retryAtMs = Number.POSITIVE_INFINITY;
   private storeIsReachable = true;
@@ -51,8 +53,10 @@ export class DesiredFollower {
     return this.problem;
   }
 
+  /** What fails is tried again after `pollMs`, then after twice as long each time. */
   start(pollMs: number): void {
-    this.following = this.follow(pollMs);
+    this.pollMs = pollMs;
+    this.following = this.follow();
   }
 
   async stop(): Promise<void> {
@@ -60,11 +64,11 @@ export class DesiredFollower {
     await this.following;
   }
 
-  private async follow(pollMs: number): Promise<void> {
+  private async follow(): Promise<void> {
     const { signal } = this.stopping;
     while (!signal.aborted) {
       await this.poll();
-      await delay(pollMs, undefined, { signal }).catch(() => {});
+      await delay(this.pollMs, undefined, { signal }).catch(() => {});
     }
   }
 
@@ -114,7 +118,7 @@ export class DesiredFollower {
       const model = error instanceof ModelUnavailable ? { model: error.model } : {};
       this.report({ generation: state.generation, ...model, message: messageOf(error) });
       if (mayPass(error, this.failures))
-        this.retryAtMs = performance.now() + Math.min(longestRetryMs, 500 * 2 ** this.failures);
+        this.retryAtMs = performance.now() + Math.min(longestRetryMs, this.pollMs * 2 ** this.failures);
       this.failures++;
     } finally {
       await this.retire();
@@ -140,7 +144,7 @@ export class DesiredFollower {
  */
 function mayPass(error: unknown, failures: number): boolean {
   const type = error instanceof ModelUnavailable && error.cause instanceof ServingError ? error.cause.type : undefined;
-  return type === servingErrors.inferenceCrashed ? failures < mostCrashes : type === undefined;
+  return type === servingErrors.inferenceCrashed ? failures + 1 < mostCrashes : type === undefined;
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

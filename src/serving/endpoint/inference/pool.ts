@@ -1,7 +1,10 @@
 import type { Digest } from '../../../contracts/digest.ts';
 import type { InferenceStatus } from '../../../contracts/endpoint.ts';
+import { ServingError, servingErrors } from '../../errors.ts';
 import type { Log } from '../log.ts';
+import { CrashRecord } from './crash-record.ts';
 import { ModelQueue, type QueueLimits } from './model-queue.ts';
+import { ModelUnavailable } from './model-unavailable.ts';
 import { InferenceProcess, type InferenceProcessOptions, type Lane } from './process.ts';
 import { SerialWork } from './serial-work.ts';
 
@@ -22,9 +25,8 @@ interface Model {
   retiring: boolean;
 }
 
-const longestRestartDelayMs = 30_000;
-/** A process that lived so long starts the restart delay from zero again. */
-const healthyMs = 60_000;
+/** Between tries to bring back a model that has lost its process. */
+const reviveRetryMs = 30_000;
 
 /**
  * Models in memory: one queue per model, served by threads of one inference process. The process is replaced after so
@@ -42,10 +44,8 @@ export class InferencePool {
   private readonly replaced = new Set<InferenceProcess>();
   /** Loading, replacing and restarting happen one at a time. */
   private readonly changes = new SerialWork();
-  private crashes = 0;
-  private crashesInARow = 0;
+  private readonly crashes = new CrashRecord();
   private replacements = 0;
-  private lastCrash: InferenceStatus['lastCrash'];
   private restartTimer: NodeJS.Timeout | undefined;
   private closed = false;
 
@@ -67,9 +67,7 @@ export class InferencePool {
     return [...this.models].map(([model, { queue }]) => ({ model, queue }));
   }
   status(): InferenceStatus {
-    const { crashes, replacements, lastCrash } = this;
-    const pid = this.current?.process.pid ?? null;
-    return { pid, crashes, replacements, ...(lastCrash && { lastCrash }) };
+    return { pid: this.current?.process.pid ?? null, replacements: this.replacements, ...this.crashes.status() };
   }
 
   /**
@@ -123,6 +121,7 @@ export class InferencePool {
     clearTimeout(this.restartTimer);
     for (const process of this.processes) process.kill('the endpoint is closing');
     await Promise.all([...this.processes].map((process) => process.ended));
+    await this.changes.run(async () => {});
   }
 
   private async startProcess(models: readonly Digest[]): Promise<void> {
@@ -193,6 +192,7 @@ export class InferencePool {
   }
 
   private spawn(): InferenceProcess {
+    if (this.closed) throw new ServingError(servingErrors.inferenceCrashed, 'the endpoint is closing');
     const startedAt = performance.now();
     const process = new InferenceProcess(this.options);
     this.processes.add(process);
@@ -203,22 +203,25 @@ export class InferencePool {
       for (const model of this.models.values()) this.removeLanes(model, process);
       if (this.current?.process === process) this.current = undefined;
       else if (!served) return;
-      if (!this.closed) this.restartAfterCrash(reason, performance.now() - startedAt);
+      if (this.closed) return;
+      this.log.error({ reason }, 'inference process died, starting another one');
+      this.restartIn(this.crashes.add(reason, performance.now() - startedAt));
     });
     return process;
   }
 
-  private restartAfterCrash(reason: string, livedMs: number): void {
-    this.crashes++;
-    this.crashesInARow = livedMs >= healthyMs ? 1 : this.crashesInARow + 1;
-    this.lastCrash = { at: new Date().toISOString(), reason };
-    this.log.error({ reason, crashes: this.crashes }, 'inference process died, starting another one');
-    this.restartIn(this.crashesInARow === 1 ? 0 : Math.min(longestRestartDelayMs, 100 * 2 ** this.crashesInARow));
-  }
-
   private restartIn(delayMs: number): void {
     clearTimeout(this.restartTimer);
-    this.restartTimer = setTimeout(() => void this.changes.run(() => this.reviveModels()), delayMs);
+    const revive = async (): Promise<void> => {
+      try {
+        await this.changes.run(() => this.reviveModels());
+      } catch (error) {
+        // The system refused another process: no handles, no memory.
+        this.log.error({ error: String(error) }, 'cannot start an inference process');
+        this.restartIn(reviveRetryMs);
+      }
+    };
+    this.restartTimer = setTimeout(() => void revive(), delayMs);
   }
 
   /** Brings back whatever has lost its lanes; a model that does not come back does not keep the others away. */
@@ -238,7 +241,7 @@ export class InferencePool {
       }
     }
     // When the process itself died, its end has scheduled the next attempt already.
-    if (failed.length > 0 && this.current?.process === process) this.restartIn(longestRestartDelayMs);
+    if (failed.length > 0 && this.current?.process === process) this.restartIn(reviveRetryMs);
   }
 
   private endReplacedProcesses(): void {
@@ -246,17 +249,6 @@ export class InferencePool {
       const serves = [...this.models.values()].some(({ lanes }) => lanes.has(process));
       if (!serves) process.close('it was replaced');
     }
-  }
-}
-
-/** A model that cannot be made ready; `cause` says why. */
-export class ModelUnavailable extends Error {
-  override readonly name = 'ModelUnavailable';
-  readonly model: Digest;
-
-  constructor(model: Digest, cause: unknown) {
-    super(cause instanceof Error ? cause.message : String(cause), { cause });
-    this.model = model;
   }
 }
 
