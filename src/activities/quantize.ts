@@ -1,52 +1,83 @@
-import { Worker } from 'node:worker_threads';
+import { createReadStream } from 'node:fs';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ApplicationFailure } from '@temporalio/common';
 import type { QuantizeActivities } from '../contracts/activities.ts';
+import { failureTypes } from '../contracts/failures.ts';
 import { modelFileName } from '../contracts/model.ts';
-import { getManifest, putManifest } from '../store/manifests.ts';
+import { forkProgram } from '../serving/program.ts';
+import { putManifest } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
+import type { ModelFolders } from './model-folders.ts';
 import { pin } from './pins.ts';
 import { pulse } from './pulse.ts';
-import type { QuantizeAnswer } from './quantize-thread.ts';
+import type { QuantizeAnswer, QuantizeTask } from './quantize-process.ts';
 
 /** Dynamic int8 of MatMul, Gemm and embedding tables; the float model's signature and other files stay. */
-export function createQuantizeActivities({ store }: { store: Store }): QuantizeActivities {
+export function createQuantizeActivities({
+  store,
+  models,
+}: {
+  store: Store;
+  models: ModelFolders;
+}): QuantizeActivities {
   return {
     async quantizeModel({ plan, model: digest }) {
       return await pulse(async (_say, signal) => {
-        const model = await getManifest(store, digest, 'Model');
-        const file = model.files.find(({ path }) => path === modelFileName)!;
-        const { bytes, quantized, skipped } = await inThread(await store.blobs.read(file.digest), signal);
-        const sizeBytes = bytes.byteLength;
-        const int8 = { path: modelFileName, digest: await store.blobs.put(bytes), sizeBytes };
-        const { warmStart: _base, ...float } = model;
-        const manifest = await putManifest(store, {
-          ...float,
-          parents: [digest],
-          createdAt: new Date().toISOString(),
-          precision: 'int8',
-          files: model.files.map((other) => (other.path === modelFileName ? int8 : other)),
-          sizeBytes,
-          run: digest,
-        });
-        await pin(store, plan, 'int8', manifest);
-        return { model: manifest, sizeBytes, sizeBefore: file.sizeBytes, quantized, skipped };
+        const { folder, model } = await models.open(digest);
+        const scratch = await mkdtemp(join(tmpdir(), 'goto3-quantize-'));
+        try {
+          const output = join(scratch, modelFileName);
+          const { quantized, skipped } = await runQuantizer(
+            { input: join(folder, modelFileName), output },
+            scratch,
+            signal,
+          );
+          const sizeBytes = (await stat(output)).size;
+          const int8 = { path: modelFileName, digest: await store.blobs.put(createReadStream(output)), sizeBytes };
+          const { warmStart: _base, ...float } = model;
+          const manifest = await putManifest(store, {
+            ...float,
+            parents: [digest],
+            createdAt: new Date().toISOString(),
+            precision: 'int8',
+            files: model.files.map((file) => (file.path === modelFileName ? int8 : file)),
+            sizeBytes,
+            run: digest,
+          });
+          await pin(store, plan, 'int8', manifest);
+          return { model: manifest, sizeBytes, sizeBefore: model.sizeBytes, quantized, skipped };
+        } finally {
+          await rm(scratch, { recursive: true, force: true });
+        }
       });
     },
   };
 }
 
-/** Heavy JavaScript never runs on the thread that beats. */
-async function inThread(model: Uint8Array, signal: AbortSignal): Promise<QuantizeAnswer> {
-  const thread = new Worker(new URL('./quantize-thread.ts', import.meta.url), { workerData: model });
-  const stop = (): void => void thread.terminate();
+async function runQuantizer(
+  task: QuantizeTask,
+  folder: string,
+  signal: AbortSignal,
+): Promise<{ quantized: number; skipped: number }> {
+  const child = forkProgram(new URL('./quantize-process.ts', import.meta.url), folder);
+  const stop = (): void => void child.kill('SIGKILL');
   signal.addEventListener('abort', stop);
   try {
-    return await new Promise((resolve, reject) => {
-      thread.once('message', resolve);
-      thread.once('error', reject);
-      thread.once('exit', () => reject(signal.reason ?? new Error('the quantizing thread ended without an answer')));
+    const answer = await new Promise<QuantizeAnswer>((resolve, reject) => {
+      child.once('message', resolve);
+      child.once('error', reject);
+      child.once('exit', (code, by) =>
+        reject(signal.reason ?? new Error(`the quantizer ended with ${by ?? `exit code ${code}`} and no answer`)),
+      );
+      child.send(task);
     });
+    if ('error' in answer)
+      throw ApplicationFailure.nonRetryable(answer.error, answer.type ?? failureTypes.invalidInput);
+    return answer;
   } finally {
     signal.removeEventListener('abort', stop);
-    await thread.terminate();
+    stop();
   }
 }

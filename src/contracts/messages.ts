@@ -71,6 +71,8 @@ export interface LoopState {
   finishedCycles: number;
   /** New data was announced since the data program was last asked. */
   dataHint: boolean;
+  /** When the data program last answered. */
+  dataAskedAtMs: number | null;
   answers: [requestId: string, answer: Answer][];
   droppedSignals: number;
 }
@@ -105,6 +107,8 @@ export interface LoopStatus {
   nextNotBeforeMs: number | null;
   gpuHoursToday: number;
   cyclesToday: number;
+  /** When the data program last answered: data announced before that has been looked at. */
+  dataAskedAtMs: number | null;
   droppedSignals: number;
 }
 

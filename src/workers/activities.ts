@@ -63,7 +63,7 @@ export async function createActivities({
         ...createDataActivities({ store, tools, secrets, hostEnvironment }),
         ...createTrainActivities({ store }),
         ...createEvaluateActivities({ store, models }),
-        ...createQuantizeActivities({ store }),
+        ...createQuantizeActivities({ store, models }),
         ...createGateActivities({ store }),
       };
     }

@@ -203,11 +203,12 @@ export async function retrainingLoop(input: LoopInput): Promise<void> {
   /** Asks the data program; its answer may be a trigger. Cancelled with the wait it belongs to. */
   async function watchData(): Promise<'data'> {
     ours.state.dataHint = false;
+    const askedAtMs = Date.now();
     const waitMs = ours.state.plan.pollMs;
     const found = await probe.probeData.executeWithOptions({ summary: 'is there new data?' }, [
       { loop: input.loop, specDigest: ours.state.specDigest, waitMs },
     ]);
-    if (found.trigger) ours.trigger(found.trigger, Date.now());
+    ours.dataAsked(found.trigger, askedAtMs, Date.now());
     return 'data';
   }
 

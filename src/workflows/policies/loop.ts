@@ -38,6 +38,7 @@ export function initialLoopState(specDigest: Digest, plan: LoopPlan): LoopState 
     recent: [],
     finishedCycles: 0,
     dataHint: true,
+    dataAskedAtMs: null,
     answers: [],
     droppedSignals: 0,
   };
@@ -139,10 +140,11 @@ export class LoopMachine {
     });
   }
 
-  /** A trigger asks like anybody, but leaves no answer behind. */
-  trigger(reason: string, nowMs: number): void {
+  /** The data program has answered. A trigger asks like anybody, but leaves no answer behind. */
+  dataAsked(reason: string | null, askedAtMs: number, nowMs: number): void {
+    this.state.dataAskedAtMs = askedAtMs;
     const { queued, paused } = this.state;
-    if (queued || paused || this.isFinished()) return;
+    if (!reason || queued || paused || this.isFinished()) return;
     this.state.queued = {
       id: workflowIds.cycle(this.loop, this.nextCycleNumber()),
       reason,
@@ -253,6 +255,7 @@ export class LoopMachine {
       nextNotBeforeMs: step.kind === 'wait' && !step.checkCycle ? step.untilMs : null,
       gpuHoursToday: sum(recent.map((r) => r.gpuHours)),
       cyclesToday: recent.length,
+      dataAskedAtMs: state.dataAskedAtMs,
       droppedSignals: state.droppedSignals,
     };
   }
