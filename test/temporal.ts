@@ -1,24 +1,20 @@
-import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
 import { taskQueues } from '../src/contracts/names.ts';
 import { searchAttributes } from '../src/contracts/search-attributes.ts';
+import { readEnvironment } from '../src/stack/environment.ts';
+import { findTemporalCli } from '../src/stack/temporal-cli.ts';
 
 Runtime.install({
   logger: new DefaultLogger('ERROR'),
   telemetryOptions: { logging: { forward: {}, filter: 'ERROR' } },
 });
 
-const cli = [process.env.TEMPORAL_CLI, join(homedir(), '.cache', 'goto3', 'bin', 'temporal')].find(
-  (path) => path && existsSync(path),
-);
-
 /** A real dev server of its own for one test file. */
 export async function startTemporal(
   dynamicConfig: Record<string, string | number> = {},
 ): Promise<TestWorkflowEnvironment> {
+  const cli = await findTemporalCli(readEnvironment(), []);
   if (!cli) throw new Error('no Temporal CLI: run `npm test`, which installs it, or set TEMPORAL_CLI');
   const config = {
     'history.transferProcessorMaxPollRPS': 2000,
@@ -29,7 +25,7 @@ export async function startTemporal(
   };
   return await TestWorkflowEnvironment.createLocal({
     server: {
-      executable: { type: 'existing-path', path: cli },
+      executable: { type: 'existing-path', path: cli.path },
       searchAttributes: Object.values(searchAttributes),
       extraArgs: Object.entries(config).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${value}`]),
       log: { level: 'error', format: 'pretty' },

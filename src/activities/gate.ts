@@ -94,8 +94,8 @@ export function createGateActivities({ store }: { store: Store }): GateActivitie
             .filter(unique)
             .map((metric) => [
               metric,
-              show(valueOf(facts, metric)),
-              before ? show(valueOf(before.evaluation, metric)) : '–',
+              show(measured(facts, metric)),
+              before ? show(measured(before.evaluation, metric)) : '–',
             ]),
         };
       });
@@ -105,7 +105,7 @@ export function createGateActivities({ store }: { store: Store }): GateActivitie
 
 const unique = <T>(value: T, index: number, all: T[]): boolean => all.indexOf(value) === index;
 
-function valueOf({ metrics, latency, sizeBytes }: Evaluation, metric: string): MetricValue | number | undefined {
+function measured({ metrics, latency, sizeBytes }: Evaluation, metric: string): MetricValue | number | undefined {
   const operational: Record<string, number> = {
     latencyP50: latency.p50Ms,
     latencyP95: latency.p95Ms,

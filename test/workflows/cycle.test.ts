@@ -46,7 +46,11 @@ describe('retrainCycle', () => {
       return status.stage === stage && (stage !== 'parked' || status.command) ? status : undefined;
     });
   let requests = 0;
-  const says = (by: string) => ({ requestId: `r${(requests += 1)}`, reason: 'because', by });
+  const nextRequest = (): number => {
+    requests += 1;
+    return requests;
+  };
+  const says = (by: string) => ({ requestId: `r${nextRequest()}`, reason: 'because', by });
 
   it('runs the steps in their order and ships int8 when the gate picks it', async () => {
     worlds.of('whole').cycle = { quantizeMargin: 0.01 };

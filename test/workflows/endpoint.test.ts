@@ -25,7 +25,11 @@ describe('endpoint', () => {
   });
 
   let requests = 0;
-  const says = (by: string) => ({ requestId: `r${(requests += 1)}`, reason: 'because', by });
+  const nextRequest = (): number => {
+    requests += 1;
+    return requests;
+  };
+  const says = (by: string) => ({ requestId: `r${nextRequest()}`, reason: 'because', by });
   const open = async (name: string) => {
     await env.client.workflow.start(endpoint, {
       workflowId: workflowIds.endpoint(name),

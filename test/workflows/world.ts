@@ -75,7 +75,10 @@ export class Worlds {
 
   of(name: string): World {
     let world = this.worlds.get(name);
-    if (!world) this.worlds.set(name, (world = new World()));
+    if (!world) {
+      world = new World();
+      this.worlds.set(name, world);
+    }
     return world;
   }
 
