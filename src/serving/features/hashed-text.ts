@@ -37,7 +37,7 @@ export function hashedTextIds(texts: readonly string[], preprocessing: HashedTex
       return count < maxTokens;
     });
   }
-  return ids.subarray(0, count);
+  return ids.slice(0, count);
 }
 
 /** Which ids the current row has had: stamped with the row's number, so that it is not cleared for each row. */
