@@ -28,10 +28,14 @@ const heartbeatThrottleMs = 2_000;
 /** Slots by what the queue's activities do: `control` and `hpc` wait, `cpu` computes, `gpu` waits for leased devices. */
 const slots: Readonly<Record<TaskQueue, number>> = { control: 200, cpu: 2, gpu: 100, hpc: 500 };
 
-/** One worker process: `main.ts --queue control|cpu|gpu|hpc --health-port 9100`. */
+/** One worker process: `main.ts --queue control|cpu|gpu|hpc --health-port 9100`; a container adds `--health-host 0.0.0.0`. */
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { queue: { type: 'string' }, 'health-port': { type: 'string', default: '0' } },
+    options: {
+      queue: { type: 'string' },
+      'health-port': { type: 'string', default: '0' },
+      'health-host': { type: 'string', default: '127.0.0.1' },
+    },
   });
   const queue = values.queue as TaskQueue;
   if (!(queue in taskQueues))
@@ -97,18 +101,22 @@ async function main(): Promise<void> {
   collectDefaultMetrics({ register: registry });
   const states = (): Record<string, string> =>
     Object.fromEntries(workers.map((worker) => [worker.options.taskQueue, worker.getState()]));
-  const health = await serveHealth(Number(values['health-port']), {
-    healthy: () => ({
-      ok: workers.every((worker) => worker.getState() === 'RUNNING'),
-      detail: { queue, workers: states(), gpus: gpus.length },
-    }),
-    metrics: async () =>
-      (await registry.metrics()) +
-      (await fetch(`http://${metricsAddress}/metrics`).then(
-        (response) => response.text(),
-        () => '',
-      )),
-  });
+  const health = await serveHealth(
+    Number(values['health-port']),
+    {
+      healthy: () => ({
+        ok: workers.every((worker) => worker.getState() === 'RUNNING'),
+        detail: { queue, workers: states(), gpus: gpus.length },
+      }),
+      metrics: async () =>
+        (await registry.metrics()) +
+        (await fetch(`http://${metricsAddress}/metrics`).then(
+          (response) => response.text(),
+          () => '',
+        )),
+    },
+    values['health-host'],
+  );
   log.info({ queue, address, namespace, gpus: gpus.length, healthPort: health.port }, 'worker started');
 
   const stop = (signal: NodeJS.Signals): void => {
