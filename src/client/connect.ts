@@ -13,6 +13,8 @@ export interface ConnectOptions {
   environment?: Environment;
   /** Who asks, for the record: a claimed name. Default: `service`. */
   by?: string;
+  /** How long to wait for a server that is away; 10 s. */
+  connectWithinMs?: number;
 }
 
 /** What other services use (DESIGN §7). Names are the same as for the Temporal CLI, so other languages need none of this. */
@@ -21,36 +23,51 @@ export interface Goto3 {
   /** `<loop>/<n>`. */
   cycle(id: string): CycleHandle;
   endpoint(name: string): EndpointHandle;
+  /** host:port of the Temporal server. */
+  readonly address: string;
   readonly temporal: Client;
   readonly store: Store;
   close(): Promise<void>;
 }
 
-const connectWithinMs = 10_000;
-
 /**
- * Connects to Temporal and the store: what `GOTO3_HOME`, `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE` and `GOTO3_STORE` say, else
- * the embedded stack of the current folder. @throws NoServer
+ * Connects to Temporal and the store: what `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE` and `GOTO3_STORE` say, else the embedded
+ * stack of `GOTO3_HOME` or of the current folder. @throws NoServer
  */
 export async function connect({
   environment = readEnvironment(),
   by = 'service',
+  connectWithinMs = 10_000,
 }: ConnectOptions = {}): Promise<Goto3> {
-  const addresses = readAddresses(stateLayout(environment.home));
-  const address = environment.temporalAddress ?? addresses?.temporal.address ?? '127.0.0.1:7233';
+  const address = temporalAddress(environment);
+  // No guess: at the usual port there may be a server of somebody else.
+  if (address === undefined)
+    throw new NoServer(
+      `no stack was ever started in ${environment.home}: goto3 up does, GOTO3_HOME names another folder, TEMPORAL_ADDRESS another server`,
+    );
   const connection = await Connection.connect({ address, connectTimeout: connectWithinMs }).catch((error: unknown) => {
     throw new NoServer(`no Temporal server answers at ${address}: start one with goto3 up, or set TEMPORAL_ADDRESS`, {
       cause: error,
     });
   });
-  const temporal = new Client({ connection, namespace: environment.temporalNamespace });
+  const temporal = new Client({
+    connection,
+    namespace: environment.temporalNamespace,
+    // An ended workflow would still answer, with what was true then.
+    workflow: { queryRejectCondition: 'NOT_OPEN' },
+  });
   const store = await openStore(environment.storeUrl);
   return {
+    address,
     temporal,
     store,
     loop: (name) => new LoopHandle(temporal, store, name, by),
     cycle: (id) => CycleHandle.of(temporal, store, id, by),
-    endpoint: (name) => new EndpointHandle(temporal, store, name, by),
+    endpoint: (name) => new EndpointHandle(temporal, name, by),
     close: () => connection.close(),
   };
 }
+
+/** host:port of the server that the environment names, or else the embedded stack of its state folder. */
+export const temporalAddress = ({ temporalAddress: given, home }: Environment): string | undefined =>
+  given ?? readAddresses(stateLayout(home))?.temporal.address;

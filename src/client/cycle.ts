@@ -1,8 +1,7 @@
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import type { CycleReport } from '../contracts/manifests.ts';
 import type { Answer, CycleStatus, DropData, Request, RetryCycle } from '../contracts/messages.ts';
-import { isName, refNames, workflowIds } from '../contracts/names.ts';
-import { getManifest } from '../store/manifests.ts';
+import { workflowIds } from '../contracts/names.ts';
 import type { Store } from '../store/types.ts';
 import {
   acceptDataUpdate,
@@ -12,8 +11,9 @@ import {
   rejectUpdate,
   retryUpdate,
 } from '../workflows/messages.ts';
+import { findReport, parseCycleId } from './cycle-reports.ts';
 import { Goto3Error, Refused } from './errors.ts';
-import { query, tell } from './talk.ts';
+import { cancel, query, tell } from './talk.ts';
 
 type Word = Pick<Request, 'requestId' | 'reason'>;
 
@@ -36,10 +36,8 @@ export class CycleHandle {
 
   /** @param id `<loop>/<n>` */
   static of(client: Client, store: Store, id: string, by: string): CycleHandle {
-    const [, loop, n] = /^(?:cycle\/)?([^/]+)\/([1-9]\d{0,8})$/.exec(id) ?? [];
-    if (!loop || !isName(loop))
-      throw new Goto3Error(`cycle ${JSON.stringify(id)}: expected <loop>/<number>, such as spam-filter/3`);
-    return new CycleHandle(client, store, loop, Number(n), by);
+    const { loop, n } = parseCycleId(id);
+    return new CycleHandle(client, store, loop, n, by);
   }
 
   get id(): string {
@@ -52,12 +50,7 @@ export class CycleHandle {
 
   /** The report once the cycle has ended; undefined before. */
   async report(): Promise<CycleReport | undefined> {
-    for await (const { digest } of this.store.refs.history(refNames.reports(this.loop))) {
-      const report = await getManifest(this.store, digest, 'CycleReport');
-      if (report.cycle === this.n) return report;
-      if (report.cycle < this.n) return undefined;
-    }
-    return undefined;
+    return (await findReport(this.store, this.loop, this.n))?.report;
   }
 
   /** Waits for the report. @throws Goto3Error after `timeoutMs` */
@@ -87,7 +80,7 @@ export class CycleHandle {
 
   /** Ends the cycle in good order: its job stops, its rollout is withdrawn. */
   async cancel(): Promise<void> {
-    await this.handle.cancel();
+    await cancel(this.client, this.handle);
   }
 
   private async say(update: Parameters<typeof tell<Request>>[2], word: Word): Promise<Answer> {

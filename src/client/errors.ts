@@ -33,6 +33,16 @@ export class InvalidFile extends Goto3Error {
   }
 }
 
+/** A name or another argument that does not fit; the message says what was expected. */
+export class InvalidArgument extends Goto3Error {
+  override readonly name = 'InvalidArgument';
+}
+
 export class NotFoundError extends Goto3Error {
-  override readonly name = 'NotFoundError';
+  override readonly name: string = 'NotFoundError';
+}
+
+/** Its workflow does not run: it has not begun, or it has ended. */
+export class NotRunning extends NotFoundError {
+  override readonly name = 'NotRunning';
 }

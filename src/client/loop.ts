@@ -1,12 +1,13 @@
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import type { CycleReport } from '../contracts/manifests.ts';
 import type { Answer, LoopStatus, Request } from '../contracts/messages.ts';
-import { isName, refNames, workflowIds } from '../contracts/names.ts';
-import { getManifest } from '../store/manifests.ts';
+import { isName, workflowIds } from '../contracts/names.ts';
 import type { Store } from '../store/types.ts';
 import { loopStatusQuery, newDataSignal, pauseUpdate, resumeUpdate, retrainUpdate } from '../workflows/messages.ts';
-import { Goto3Error, LoopNotApplied, NotFoundError, Refused } from './errors.ts';
-import { query, tell } from './talk.ts';
+import { cycleReports } from './cycle-reports.ts';
+import { InvalidArgument, LoopNotApplied, NotFoundError, Refused } from './errors.ts';
+import { deleteSchedule } from './schedule.ts';
+import { cancel, query, tell } from './talk.ts';
 
 export interface RetrainOptions {
   /** The caller's own id: asking again with it is asking once. */
@@ -23,7 +24,7 @@ export class LoopHandle {
 
   constructor(client: Client, store: Store, name: string, by: string) {
     if (!isName(name))
-      throw new Goto3Error(`loop ${JSON.stringify(name)}: expected lower-case letters, digits, ".", "_" and "-"`);
+      throw new InvalidArgument(`loop ${JSON.stringify(name)}: expected lower-case letters, digits, ".", "_" and "-"`);
     this.name = name;
     this.client = client;
     this.store = store;
@@ -60,8 +61,36 @@ export class LoopHandle {
 
   /** Reports of finished cycles, newest first; from the store, so they outlive Temporal's retention. */
   async *reports(): AsyncIterable<CycleReport> {
-    for await (const { digest } of this.store.refs.history(refNames.reports(this.name)))
-      yield await getManifest(this.store, digest, 'CycleReport');
+    for await (const { report } of cycleReports(this.store, this.name)) yield report;
+  }
+
+  /**
+   * Ends the loop in good order: its running cycle is cancelled, its schedule deleted. What it has made stays in the
+   * store, and `apply` goes on from there.
+   * @returns `ending` when its cycle has not stopped within `waitMs`; it goes on by itself
+   */
+  async delete({
+    waitMs,
+  }: {
+    waitMs: number;
+  }): Promise<{ workflow: 'ended' | 'ending' | 'notRunning'; schedule: boolean }> {
+    const schedule = await deleteSchedule(this.client, this.name);
+    try {
+      await cancel(this.client, this.handle);
+    } catch (error) {
+      if (error instanceof NotFoundError) return { workflow: 'notRunning', schedule };
+      throw error;
+    }
+    return { workflow: (await this.endsWithin(waitMs)) ? 'ended' : 'ending', schedule };
+  }
+
+  private async endsWithin(waitMs: number): Promise<boolean> {
+    const deadline = Date.now() + waitMs;
+    while ((await this.handle.describe()).status.name === 'RUNNING') {
+      if (Date.now() >= deadline) return false;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    return true;
   }
 
   private async tell(update: Parameters<typeof tell<Request>>[2], request: Request): Promise<Answer> {

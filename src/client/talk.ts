@@ -1,6 +1,7 @@
 import {
   type Client,
   isGrpcServiceError,
+  QueryRejectedError,
   type WorkflowHandle,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
@@ -8,11 +9,11 @@ import {
 import type { QueryDefinition, UpdateDefinition } from '@temporalio/common';
 import type { Answer, Request } from '../contracts/messages.ts';
 import { ask } from './ask.ts';
-import { Goto3Error, NotFoundError, NoWorkers } from './errors.ts';
+import { Goto3Error, NoServer, NotRunning, NoWorkers } from './errors.ts';
 
 /** No acceptance within this: nobody is there to accept. */
 const acceptWithinMs = 10_000;
-const grpcDeadlineExceeded = 4;
+const grpc = { deadlineExceeded: 4, unavailable: 14 };
 
 /** Sends an update; what goes wrong becomes one of our errors, with the command that repairs it. */
 export async function tell<T extends Request>(
@@ -24,19 +25,35 @@ export async function tell<T extends Request>(
   return await translated(client, handle.workflowId, () => ask(handle, update, request, acceptWithinMs));
 }
 
+/** Asks a workflow that is at work (`connect` makes a client that rejects queries of ended ones). @throws NotRunning */
 export async function query<T>(client: Client, handle: WorkflowHandle, definition: QueryDefinition<T>): Promise<T> {
   return await translated(client, handle.workflowId, () => handle.query(definition));
+}
+
+/** Asks the workflow to end in good order; it may take its time. @throws NotRunning */
+export async function cancel(client: Client, handle: WorkflowHandle): Promise<void> {
+  await translated(client, handle.workflowId, async () => {
+    // The server takes a cancel of an ended workflow for granted; whoever asks wants to know.
+    const { status } = await handle.describe();
+    if (status.name !== 'RUNNING')
+      throw new NotRunning(`${handle.workflowId} is not running: it ended as ${status.name.toLowerCase()}`);
+    await handle.cancel();
+  });
 }
 
 async function translated<T>(client: Client, workflowId: string, run: () => Promise<T>): Promise<T> {
   try {
     return await client.withDeadline(Date.now() + acceptWithinMs, run);
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError)
-      throw new NotFoundError(`${workflowId} is not running`, { cause: error });
+    if (error instanceof NotRunning) throw error;
+    if (error instanceof WorkflowNotFoundError || error instanceof QueryRejectedError)
+      throw new NotRunning(`${workflowId} is not running`, { cause: error });
     if (error instanceof WorkflowUpdateFailedError)
       throw new Goto3Error(error.cause?.message ?? error.message, { cause: error });
-    if (grpcCode(error) === grpcDeadlineExceeded)
+    const code = grpcCode(error);
+    if (code === grpc.unavailable)
+      throw new NoServer('the Temporal server went away; goto3 status tells when it is back', { cause: error });
+    if (code === grpc.deadlineExceeded)
       throw new NoWorkers(
         `${workflowId} did not answer within ${acceptWithinMs / 1_000} s: is a control worker running? goto3 status tells`,
         { cause: error },

@@ -10,6 +10,9 @@ export type TaskQueue = keyof typeof taskQueues;
 /** Local jobs need the machine that runs them: a worker also polls `<queue>@<host>`. */
 export const hostQueue = (queue: TaskQueue, host: string): string => `${queue}@${host}`;
 
+/** A machine's name as task queues and paths carry it. */
+export const machineName = (hostname: string): string => hostname.toLowerCase().replaceAll(/[^a-z0-9.-]/g, '-');
+
 export const workflowIds = {
   loop: (loop: string): string => `loop/${loop}`,
   cycle: (loop: string, n: number): string => `cycle/${loop}/${n}`,

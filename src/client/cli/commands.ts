@@ -1,0 +1,36 @@
+import type { Command } from 'commander';
+import { registerApply } from './commands/apply.ts';
+import { registerCycle } from './commands/cycle.ts';
+import { registerDoctor } from './commands/doctor.ts';
+import { registerEndpoint } from './commands/endpoint.ts';
+import { registerFile } from './commands/file.ts';
+import { registerJob } from './commands/job.ts';
+import { registerLoop } from './commands/loop.ts';
+import { registerModels } from './commands/models.ts';
+import { registerSchedule } from './commands/schedule.ts';
+import { registerStack } from './commands/stack.ts';
+import { registerStatus } from './commands/status.ts';
+import { registerStore } from './commands/store.ts';
+import { registerVerdict } from './commands/verdict.ts';
+import { registerWorker } from './commands/worker.ts';
+
+/**
+ * Every command of `goto3`, in the order of `--help`; a new one (`demo`) is one file and one line here. These modules are
+ * loaded at every start, so they import what is heavy inside their actions.
+ */
+export const commandGroups: readonly ((program: Command) => void)[] = [
+  registerStack,
+  registerDoctor,
+  registerStatus,
+  registerFile,
+  registerApply,
+  registerLoop,
+  registerCycle,
+  registerVerdict,
+  registerEndpoint,
+  registerModels,
+  registerJob,
+  registerStore,
+  registerSchedule,
+  registerWorker,
+];

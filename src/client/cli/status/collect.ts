@@ -1,0 +1,117 @@
+import { stateLayout } from '../../../stack/layout.ts';
+import { type StackStatus, stackStatus } from '../../../stack/status.ts';
+import type { Store } from '../../../store/types.ts';
+import { type EndpointFacts, endpointFacts, endpointNames } from '../endpoint-facts.ts';
+import { type LoopFacts, listLoops } from '../loop-facts.ts';
+import type { Session } from '../session.ts';
+import { type QueueStatus, queueStatuses } from './queues.ts';
+import { within } from './within.ts';
+import { askWorkflows, type OpenCycle, type OpenLoop, openWorkflows } from './workflows.ts';
+
+export interface Attention {
+  what: string;
+  kind: string;
+  /** What it waits for, in words. */
+  why: string;
+  /** The command that unblocks it; null where the thing itself does not answer. */
+  command: string | null;
+}
+
+export interface StatusPage {
+  home: string;
+  stack: StackStatus | null;
+  temporal: { reachable: boolean; workers: QueueStatus[] };
+  loops: LoopFacts[];
+  cycles: OpenCycle[];
+  endpoints: ({ name: string } & EndpointFacts)[];
+  /** What waits for a person. */
+  attention: Attention[];
+  /** Parts that could not be found out, and what is wrong. */
+  problems: string[];
+}
+
+/** All parts together stay below ten seconds, whatever is missing. */
+const localWithinMs = 4_000;
+const serverWithinMs = 9_000;
+
+/** Everything on one page, from whatever answers: processes, store, server, workflows. */
+export async function collectStatus(session: Session): Promise<StatusPage> {
+  const { home } = session.environment;
+  const [stack, stored, server] = await Promise.all([
+    within(localWithinMs, 'stack', stackStatus(stateLayout(home))),
+    within(localWithinMs, 'store', session.store().then(fromStore)),
+    within(serverWithinMs, 'Temporal', fromServer(session)),
+  ]);
+  const open = server.value;
+  const loops = (stored.value?.loops ?? []).map((loop) => withPresent(loop, open?.loops));
+  const endpoints = stored.value?.endpoints ?? [];
+  return {
+    home,
+    stack: stack.value ?? null,
+    temporal: { reachable: open !== undefined, workers: open?.workers ?? [] },
+    loops,
+    cycles: open?.cycles ?? [],
+    endpoints,
+    attention: attention(open?.loops ?? [], open?.cycles ?? [], endpoints),
+    problems: [
+      ...[stack.problem, stored.problem, server.problem].filter((p) => p !== undefined),
+      ...(open?.workers ?? []).map(({ problem }) => problem).filter((p) => p !== null),
+    ],
+  };
+}
+
+async function fromStore(store: Store) {
+  const endpoints: StatusPage['endpoints'] = [];
+  for await (const name of endpointNames(store)) {
+    const facts = await endpointFacts(store, name);
+    if (facts) endpoints.push({ name, ...facts });
+  }
+  return { loops: await listLoops(store, undefined), endpoints };
+}
+
+async function fromServer(session: Session) {
+  const { temporal } = await session.goto3();
+  const [workers, open] = await Promise.all([queueStatuses(temporal), openWorkflows(temporal)]);
+  const answering = (workers.find(({ queue }) => queue === 'control')?.workers ?? 0) > 0;
+  return { workers, ...(await askWorkflows(temporal, open, answering)) };
+}
+
+function withPresent(loop: LoopFacts, open: readonly OpenLoop[] | undefined): LoopFacts {
+  if (!open) return loop;
+  const workflow = open.find(({ workflowId }) => workflowId === `loop/${loop.name}`);
+  if (!workflow) return { ...loop, state: 'not running' };
+  const { status } = workflow;
+  return status ? { ...loop, state: status.state, waitsFor: status.waitsFor } : { ...loop, state: 'does not answer' };
+}
+
+/** Loops and cycles by their own word, endpoints by their desired state: a freeze is told while Temporal is away too. */
+export function attention(
+  loops: readonly OpenLoop[],
+  cycles: readonly OpenCycle[],
+  endpoints: StatusPage['endpoints'],
+): Attention[] {
+  const found: Attention[] = [];
+  for (const { workflowId, attention: kind, status } of cycles)
+    if (kind !== null)
+      found.push({
+        what: workflowId,
+        kind,
+        why: status?.waitsFor ?? 'it does not answer',
+        command: status?.command ?? null,
+      });
+  for (const { workflowId, attention: kind, status } of loops)
+    if (kind !== null) {
+      const name = workflowId.slice('loop/'.length);
+      const command = kind === 'paused' ? `goto3 loop resume ${name} --reason "..."` : null;
+      found.push({ what: workflowId, kind, why: status?.waitsFor ?? 'it does not answer', command });
+    }
+  for (const { name, desired } of endpoints)
+    if (desired.frozen)
+      found.push({
+        what: `endpoint/${name}`,
+        kind: 'frozen',
+        why: `by ${desired.frozen.by}: ${desired.frozen.reason}`,
+        command: `goto3 endpoint unfreeze ${name} --reason "..."`,
+      });
+  return found;
+}
