@@ -54,10 +54,11 @@ export function parseYaml(what: string, bytes: Uint8Array): Record<string, unkno
     uniqueKeys: true,
     merge: false,
     prettyErrors: true,
-    logLevel: 'silent',
+    // Not 'silent': then a second document would be passed over.
+    logLevel: 'error',
   });
   const problem = document.errors[0] ?? document.warnings[0];
-  if (problem) throw new InvalidFile(what, [problem.message.split('\n')[0]!]);
+  if (problem) throw new InvalidFile(what, [yamlProblem(problem.message)]);
   let value: unknown;
   try {
     value = document.toJS({ maxAliasCount: 0 });
@@ -66,7 +67,24 @@ export function parseYaml(what: string, bytes: Uint8Array): Record<string, unkno
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new InvalidFile(what, ['expected a mapping such as "apiVersion: goto3/v1"']);
+  refuseProto(what, value, []);
   return value as Record<string, unknown>;
+}
+
+function yamlProblem(message: string): string {
+  if (message.includes('call stack')) return 'nested too deeply';
+  return message.includes('multiple documents')
+    ? 'expected one document: no second one after "---"'
+    : message.split('\n')[0]!;
+}
+
+/** A key that turns into a prototype in careless readers. */
+function refuseProto(what: string, value: unknown, path: readonly string[]): void {
+  if (typeof value !== 'object' || value === null) return;
+  for (const [key, member] of Object.entries(value)) {
+    if (key === '__proto__') throw new InvalidFile(what, [`${where([...path, key])}: not a name that a file may use`]);
+    refuseProto(what, member, [...path, key]);
+  }
 }
 
 /** One line an issue: where, and what was expected. A union says what its closest member expected. */
@@ -75,11 +93,18 @@ function explain(issue: z.core.$ZodIssue, prefix: readonly PropertyKey[] = []): 
   if (issue.code === 'invalid_union' && issue.errors.length > 0) {
     const closest = issue.errors.reduce((a, b) => (depth(b) > depth(a) ? b : a));
     if (depth(closest) > 0) return closest.flatMap((inner) => explain(inner, path));
-    return [`${where(path)}: ${[...new Set(issue.errors.flat().map((inner) => inner.message))].join(', or ')}`];
+    return [`${where(path)}: ${[...new Set(issue.errors.flat().map((inner) => plain(inner.message)))].join(', or ')}`];
   }
+  if (issue.code === 'invalid_key') return issue.issues.map(({ message }) => `${where(path)}: ${plain(message)}`);
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => `${where([...path, key])}: unknown field`);
-  return [`${where(path)}: ${issue.message}`];
+  return [`${where(path)}: ${plain(issue.message)}`];
 }
+
+/** zod's sentence, without its lead and with "missing" for what is not there. */
+const plain = (message: string): string =>
+  message
+    .replace(/^(?:Invalid input|Too small|Too big|Invalid option): /, '')
+    .replace(/^(expected .*), received undefined$/, 'missing; $1');
 
 const depth = (issues: readonly z.core.$ZodIssue[]): number =>
   Math.max(0, ...issues.map((issue) => issue.path.length + (issue.code === 'unrecognized_keys' ? 1 : 0)));

@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { cronProblem, isTimezone } from './cron.ts';
 import { SecretRef } from './job.ts';
+import { loopProblems } from './loop-rules.ts';
 import { isName } from './names.ts';
 import { parseDuration, parsePoints, parseRelative, parseRequests, parseShare, parseSize, UnitError } from './units.ts';
 import { defaultDirection, type GateMetric, type MetricName, metricNames } from './verdict.ts';
@@ -24,8 +26,17 @@ const withUnit = <T>(parse: (text: string) => T, example: string) =>
 const duration = withUnit((t) => parseDuration(t), '10m');
 const size = withUnit(parseSize, '1GiB');
 const share = withUnit(parseShare, '20%');
+/** Both sides need rows. */
+const partOfRows = withUnit((t) => {
+  const part = parseShare(t);
+  if (part === 0 || part === 1)
+    throw new UnitError(`expected a share above 0% and below 100%, got ${JSON.stringify(t)}`);
+  return part;
+}, '20%');
 const points = withUnit(parsePoints, '2pt');
 const relative = withUnit(parseRelative, '+50%');
+const allowedPoints = points.refine((p) => p >= 0, 'expected a loss that is allowed, zero or more');
+const allowedRelative = relative.refine((r) => r >= 0, 'expected a loss that is allowed, zero or more');
 const requests = withUnit(parseRequests, '300 requests');
 const percentWeight = withUnit((t) => {
   const weight = parseShare(t) * 100;
@@ -40,12 +51,26 @@ const column = z
   .min(1)
   .max(128)
   .refine((c) => c !== '__proto__', 'not a column name');
-const program = z.array(z.string().min(1)).min(1);
+const program = z
+  .array(
+    z
+      .string()
+      .min(1)
+      .refine((part) => !part.includes('\0'), 'expected text without NUL'),
+  )
+  .min(1);
 const environment = z.record(
   z.string().regex(/^[A-Z_][A-Z0-9_]*$/, 'expected an environment name in capitals'),
   z.union([z.string(), SecretRef]),
 );
-const scalar = z.union([z.string(), z.number(), z.boolean()]);
+const scalar = z.union([z.string().max(2_500), z.number(), z.boolean()]);
+/** As SageMaker limits them (CreateTrainingJob, HyperParameters), so that one file runs everywhere. */
+const hyperparameters = z
+  .record(
+    z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,255}$/, 'expected a name of letters, digits, "_", "." and "-"'),
+    scalar,
+  )
+  .refine((all) => Object.keys(all).length <= 100, 'expected at most 100 hyperparameters');
 
 const dataSchema = z.strictObject({
   program,
@@ -53,7 +78,7 @@ const dataSchema = z.strictObject({
   env: environment.default({}),
   columns: z.strictObject({ id: column, time: column, label: column, features: z.array(column).min(1) }),
   labelDelay: withUnit((t) => parseDuration(t, { zero: true }), '1d').default(0),
-  holdout: z.strictObject({ share, newest: z.number().int().positive() }),
+  holdout: z.strictObject({ share: partOfRows, newest: z.number().int().positive() }),
   checks: z
     .strictObject({
       schema: z.literal('strict').default('strict'),
@@ -76,7 +101,7 @@ const baseSchema = z
 const trainSchema = z.strictObject({
   program,
   env: environment.default({}),
-  hyperparameters: z.record(z.string().min(1).max(256), scalar).default({}),
+  hyperparameters: hyperparameters.default({}),
   resources: z
     .strictObject({
       gpus: z.number().int().min(0).max(64).default(0),
@@ -96,8 +121,8 @@ const gateMetricSchema = z
     direction: z.enum(['higher', 'lower']).optional(),
     floor: z.number().optional(),
     ceiling: metricLimit.optional(),
-    margin: points.optional(),
-    worseBy: relative.optional(),
+    margin: allowedPoints.optional(),
+    worseBy: allowedRelative.optional(),
     slices: z.array(column).default([]),
     minRows: z.number().int().positive().default(200),
     tooSmall: z.enum(['report', 'inconclusive']).default('report'),
@@ -105,15 +130,12 @@ const gateMetricSchema = z
   .superRefine((m, context) => {
     if (m.floor === undefined && m.ceiling === undefined && m.margin === undefined && m.worseBy === undefined)
       context.addIssue({ code: 'custom', message: 'expected at least one of floor, ceiling, margin, worseBy' });
-    for (const key of ['margin', 'worseBy'] as const)
-      if (m[key] !== undefined && m[key] < 0)
-        context.addIssue({ code: 'custom', path: [key], message: 'expected a loss that is allowed, zero or more' });
   })
   .transform((m): GateMetric => ({ ...m, direction: m.direction ?? defaultDirection[m.metric as MetricName] }));
 
 const gateSchema = z.strictObject({
   against: z.array(z.enum(['champion', 'anchor'])).default(['champion', 'anchor']),
-  anchorMargin: points.optional(),
+  anchorMargin: allowedPoints.optional(),
   metrics: z.array(gateMetricSchema).min(1),
   onInconclusive: z.enum(['hold', 'ask']).default('hold'),
 });
@@ -141,7 +163,9 @@ const rolloutSchema = z.strictObject({
       onTimeout: z.enum(['rollback', 'continue']).default('rollback'),
     })
     .prefault({}),
-  rollbackOn: z.strictObject({ errorRate: points.default(0.01), latencyP99: relative.default(0.5) }).prefault({}),
+  rollbackOn: z
+    .strictObject({ errorRate: allowedPoints.default(0.01), latencyP99: allowedRelative.default(0.5) })
+    .prefault({}),
   probation: z
     .strictObject({
       for: duration,
@@ -149,6 +173,15 @@ const rolloutSchema = z.strictObject({
     })
     .optional(),
 });
+
+const cron = z
+  .string()
+  .meta({ examples: ['0 3 * * *'] })
+  .superRefine((text, context) => {
+    const message = cronProblem(text);
+    if (message !== undefined) context.addIssue({ code: 'custom', message });
+  });
+const timezone = z.string().refine(isTimezone, 'expected a time zone such as "UTC" or "Europe/Berlin"');
 
 const notifyEvents = ['parked', 'rolledBack', 'approvalNeeded', 'paused', 'overBudget'] as const;
 
@@ -162,7 +195,7 @@ export const LoopSpecSchema = z
     train: trainSchema,
     evaluate: z.strictObject({ program }).optional(),
     quantize: z
-      .union([z.literal('never'), z.strictObject({ int8: z.literal('dynamic'), margin: points })])
+      .union([z.literal('never'), z.strictObject({ int8: z.literal('dynamic'), margin: allowedPoints })])
       .default('never'),
     gate: gateSchema,
     approval: approvalSchema.default('auto'),
@@ -170,7 +203,7 @@ export const LoopSpecSchema = z
     triggers: z
       .strictObject({
         newRows: z.number().int().positive().optional(),
-        schedule: z.strictObject({ cron: z.string().min(1), timezone: z.string().default('UTC') }).optional(),
+        schedule: z.strictObject({ cron, timezone: timezone.default('UTC') }).optional(),
         liveAccuracyBelow: z.number().min(0).max(1).optional(),
       })
       .prefault({}),
@@ -187,20 +220,7 @@ export const LoopSpecSchema = z
     notify: z.strictObject({ on: z.array(z.enum(notifyEvents)).min(1), webhook: SecretRef }).optional(),
   })
   .superRefine((spec, context) => {
-    for (const [i, metric] of spec.gate.metrics.entries())
-      for (const slice of metric.slices)
-        if (!spec.data.slices.includes(slice))
-          context.addIssue({
-            code: 'custom',
-            path: ['gate', 'metrics', i, 'slices'],
-            message: `slice "${slice}" is not in data.slices`,
-          });
-    if (spec.quantize !== 'never' && spec.quantize.margin < 0)
-      context.addIssue({
-        code: 'custom',
-        path: ['quantize', 'margin'],
-        message: 'expected a loss that is allowed, zero or more',
-      });
+    for (const { path, message } of loopProblems(spec)) context.addIssue({ code: 'custom', path, message });
   });
 
 /** What people write. */
