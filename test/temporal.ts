@@ -13,6 +13,7 @@ Runtime.install({
 /** A real dev server of its own for one test file. */
 export async function startTemporal(
   dynamicConfig: Record<string, string | number> = {},
+  server: { ui?: boolean; uiPort?: number } = {},
 ): Promise<TestWorkflowEnvironment> {
   const cli = await findTemporalCli(readEnvironment(), []);
   if (!cli) throw new Error('no Temporal CLI: run `npm test`, which installs it, or set TEMPORAL_CLI');
@@ -25,6 +26,7 @@ export async function startTemporal(
   };
   return await TestWorkflowEnvironment.createLocal({
     server: {
+      ...server,
       executable: { type: 'existing-path', path: cli.path },
       searchAttributes: Object.values(searchAttributes),
       extraArgs: Object.entries(config).flatMap(([key, value]) => ['--dynamic-config-value', `${key}=${value}`]),

@@ -106,8 +106,9 @@ async function takeSnapshot(cycle: CycleMachine, plan: CyclePlan): Promise<Snaps
   enter(cycle, 'data', 'the data program');
   let data = await heavy.snapshotData.executeWithOptions({ summary: 'rows since the last snapshot' }, [{ plan }]);
   if (data.trainRows === 0) return null;
-  let who = { by: 'goto3', reason: 'the data checks passed' };
-  if (data.newRows > 0) {
+  // Also without new rows: a cursor that moved, rows that did not fit, another hold-out share.
+  if (data.dataset !== plan.dataset?.digest) {
+    let who = { by: 'goto3', reason: 'the data checks passed' };
     const { problems } = await heavy.checkData.executeWithOptions(
       { summary: 'sizes, classes, disagreement with live answers' },
       [{ plan, dataset: data.dataset }],
@@ -123,9 +124,9 @@ async function takeSnapshot(cycle: CycleMachine, plan: CyclePlan): Promise<Snaps
       if (word.kind === 'dropData')
         data = await heavy.dropData({ plan, dataset: data.dataset, slice: word.slice ?? null });
       enter(cycle, 'data', 'the snapshot');
-      if (data.trainRows === 0) return null;
     }
     await heavy.acceptData({ plan, dataset: data.dataset, ...who });
+    if (data.trainRows === 0) return null;
   }
   cycle.learn('data', `${data.rowCount} rows, ${data.newRows} new, ${data.holdoutRows} held out`);
   return data;
@@ -206,8 +207,9 @@ async function evaluateAndJudge(
   if (plan.quantizeMargin !== null && candidate.servable) {
     enter(cycle, 'quantize', 'the int8 contestant');
     const quantized = await heavy.quantizeModel({ plan, model });
-    cycle.learn('int8', `${(quantized.sizeBytes / quantized.sizeBefore).toFixed(2)} of the fp32 size`);
-    int8 = await evaluate('candidate, int8', quantized.model);
+    if (quantized.quantized > 0) int8 = await evaluate('candidate, int8', quantized.model);
+    const ratio = (quantized.sizeBytes / quantized.sizeBefore).toFixed(2);
+    cycle.learn('int8', int8 ? `${ratio} of the fp32 size` : 'nothing in it can be quantized');
   }
 
   enter(cycle, 'gate', 'the verdict');
@@ -232,7 +234,7 @@ async function approve(
   enter(cycle, 'approval', `one of ${rule.by.join(', ')}`);
   const id = `${plan.loop}/${plan.n}`;
   const text = `${id} waits for approval: verdict ${verdict.result}, ${verdict.reasons[0]}`;
-  const command = `goto3 cycle approve ${id} --reason "..."   (or: goto3 cycle reject ${id} --reason "...")`;
+  const command = `goto3 cycle approve ${id} --reason "..."\ngoto3 cycle reject ${id} --reason "..."`;
   const word = await ask(
     cycle,
     plan,
@@ -321,7 +323,7 @@ async function park(
   commands: [string, string],
 ): Promise<PersonsWord> {
   enter(cycle, 'parked', problem);
-  return (await ask(cycle, plan, 'parked', waiting, problem, commands.join('   or   '), null))!;
+  return (await ask(cycle, plan, 'parked', waiting, problem, commands.join('\n'), null))!;
 }
 
 /** Shows what it waits for, tells whoever is on call, and waits; null when the deadline passed. */

@@ -71,13 +71,13 @@ export async function endpoint(input: EndpointInput): Promise<void> {
 
 async function loadFromStore(machine: EndpointMachine): Promise<void> {
   const { state } = machine;
-  const { desired, state: served, barred } = await control.loadEndpoint({ endpoint: machine.endpoint });
+  const { desired, state: served, barred, known } = await control.loadEndpoint({ endpoint: machine.endpoint });
   upsertSearchAttributes([{ key: searchAttributes.endpoint, value: machine.endpoint }]);
   state.barred = barred;
   if (!desired || !served) return;
   // A new life of this workflow (its history was lost) goes on from what is served, without a freeze.
   const frozenBefore = served.frozen;
-  machine.adopt(desired, served, 'goto3', 'taken over from the store', Date.now(), new Date().toISOString());
+  machine.adopt(desired, served, known, 'goto3', 'taken over from the store', Date.now(), new Date().toISOString());
   machine.setFrozen(frozenBefore);
   machine.desiredIsStale = false;
 }
@@ -283,14 +283,20 @@ async function record(
   next: DeployRequest['model'] | null,
 ): Promise<void> {
   const { state } = machine;
-  const champion = next && { expected: state.champion, next };
-  const recorded = await control.recordDeployment({
-    endpoint: machine.endpoint,
-    request,
-    outcome,
-    reason,
-    steps,
-    champion,
+  const recordOnce = () =>
+    control.recordDeployment({
+      endpoint: machine.endpoint,
+      request,
+      outcome,
+      reason,
+      steps,
+      champion: next && { expected: state.champion, next },
+    });
+  const recorded = await recordOnce().catch(async (error: unknown) => {
+    // Another endpoint of the same model moved the champion meanwhile; whoever served last is it.
+    if (!isRefConflict(error)) throw error;
+    state.champion = (await control.readChampion({ model: request.modelName })).champion;
+    return await recordOnce();
   });
   if (recorded.champion) state.champion = recorded.champion;
   state.last = { model: request.model, outcome, reason, atMs: Date.now() };
@@ -313,23 +319,22 @@ async function apply(machine: EndpointMachine, by: string, reason: string): Prom
     });
     state.generation = desired.generation;
   } catch (error) {
-    if (
-      error instanceof ActivityFailure &&
-      error.cause instanceof ApplicationFailure &&
-      error.cause.type === failureTypes.refConflict
-    )
-      throw new GlassBroken();
-    throw error;
+    throw isRefConflict(error) ? new GlassBroken() : error;
   }
 }
 
+const isRefConflict = (error: unknown): boolean =>
+  error instanceof ActivityFailure &&
+  error.cause instanceof ApplicationFailure &&
+  error.cause.type === failureTypes.refConflict;
+
 async function adoptWhatIsDesired(machine: EndpointMachine): Promise<void> {
   const { state } = machine;
-  const { desired, state: served } = await control.loadEndpoint({ endpoint: machine.endpoint });
+  const { desired, state: served, known } = await control.loadEndpoint({ endpoint: machine.endpoint });
   const interrupted = state.candidate?.request;
   machine.abort = null;
   if (desired && served)
-    machine.adopt(desired, served, 'an operator', 'seen by the endpoint', Date.now(), new Date().toISOString());
+    machine.adopt(desired, served, known, 'an operator', 'seen by the endpoint', Date.now(), new Date().toISOString());
   if (interrupted) await record(machine, interrupted, 'withdrawn', 'the desired state was changed by hand', [], null);
 }
 

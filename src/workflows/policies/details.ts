@@ -8,9 +8,7 @@ export function cycleDetails(status: CycleStatus): string {
     ...(status.deadlineMs ? ([['deadline', time(status.deadlineMs)]] as [string, string][]) : []),
     ...status.facts,
   ];
-  return [table(['', ''], rows), ...(status.command ? ['', 'To unblock it:', '', `    ${status.command}`] : [])].join(
-    '\n',
-  );
+  return page(rows, status.command);
 }
 
 export function loopDetails(status: LoopStatus): string {
@@ -22,8 +20,7 @@ export function loopDetails(status: LoopStatus): string {
     ['today', `${status.cyclesToday} cycles, ${status.gpuHoursToday.toFixed(3)} GPU hours`],
     ['failures in a row', String(status.consecutiveFailures)],
   ];
-  const command = status.paused ? ['', 'To unblock it:', '', `    goto3 loop resume ${status.loop}`] : [];
-  return [table(['', ''], rows), ...command].join('\n');
+  return page(rows, status.paused ? `goto3 loop resume ${status.loop} --reason "..."` : null);
 }
 
 export function endpointDetails(status: EndpointStatus): string {
@@ -42,20 +39,25 @@ export function endpointDetails(status: EndpointStatus): string {
     ['generation', String(status.generation)],
     ['frozen', status.frozen ? `by ${status.frozen.by}: ${status.frozen.reason}` : 'no'],
   ];
-  const command = status.frozen ? ['', 'To unblock it:', '', `    goto3 endpoint unfreeze ${status.endpoint}`] : [];
-  return [table(['', ''], rows), ...command].join('\n');
+  return page(rows, status.frozen ? `goto3 endpoint unfreeze ${status.endpoint} --reason "..."` : null);
 }
 
 const time = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
 
-function table(head: [string, string], rows: [string, string][]): string {
-  return [`| ${head.join(' | ')} |`, '|---|---|', ...rows.map(([k, v]) => `| ${cell(k)} | ${cell(v)} |`)].join('\n');
+/** The command comes first: the Web UI shows a dozen lines and cuts the rest off. */
+const page = (rows: [string, string][], command: string | null): string =>
+  command === null
+    ? table(rows)
+    : ['To unblock it:', '', ...command.split('\n').map((line) => `    ${line}`), '', table(rows)].join('\n');
+
+function table(rows: [string, string][]): string {
+  return ['|  |  |', '|---|---|', ...rows.map(([k, v]) => `| ${cell(k)} | ${cell(v)} |`)].join('\n');
 }
 
-/** Text of people and programs, as one table cell and not as markup. */
+/** Text of people and programs, as one table cell and not as markup: `[0.96, 0.99] (champion …)` would become a link. */
 const cell = (value: string): string =>
   value
     .replaceAll(/[\r\n]+/g, ' ')
-    .replaceAll('|', '\\|')
+    .replaceAll(/[[\]|`\\]/g, '\\$&')
     .replaceAll('<', '&lt;')
     .slice(0, 500);

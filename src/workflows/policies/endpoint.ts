@@ -212,19 +212,27 @@ export class EndpointMachine {
   }
 
   /** Somebody moved the ref by hand: what is desired now is the truth, and nothing new follows until a person says so. */
-  adopt(position: RefPosition, desired: DesiredState, by: string, reason: string, nowMs: number, nowIso: string): void {
+  adopt(
+    position: RefPosition,
+    desired: DesiredState,
+    registry: readonly { model: Digest; modelName: string; version: number }[],
+    by: string,
+    reason: string,
+    nowMs: number,
+    nowIso: string,
+  ): void {
     const { state } = this;
     state.desired = position;
-    state.generation = desired.generation;
+    // A hand may move the ref back to an older blob; a number that replicas have reported once must not come again.
+    state.generation = Math.max(state.generation, desired.generation);
     state.candidate = null;
     state.probation = null;
     const serving =
       desired.variants.find((v) => v.weight === 100) ?? [...desired.variants].sort((a, b) => b.weight - a.weight)[0];
     if (serving && serving.model !== state.current?.model) {
-      const known = [state.stable, state.current].find((m) => m?.model === serving.model);
-      state.current = known
-        ? { ...known, sinceMs: nowMs }
-        : { model: serving.model, modelName: state.current?.modelName ?? 'unknown', version: 0, sinceMs: nowMs };
+      const known = [state.stable, state.current, ...registry].find((m) => m?.model === serving.model);
+      const unknown = { model: serving.model, modelName: state.current?.modelName ?? 'unknown', version: 0 };
+      state.current = { ...(known ?? unknown), sinceMs: nowMs };
     }
     state.shadows = desired.variants
       .filter((v) => v.shadow && v.name !== 'stable')
