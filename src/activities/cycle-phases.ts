@@ -1,4 +1,4 @@
-import type { Client } from '@temporalio/client';
+import type { Client, WorkflowHandle } from '@temporalio/client';
 import type { CycleInput } from '../contracts/messages.ts';
 import { workflowIds } from '../contracts/names.ts';
 
@@ -20,6 +20,11 @@ const phaseOf: Readonly<Record<string, string>> = {
   decideGate: 'evaluation',
 };
 
+/** What the cycle waits for once the activity has ended, until it does anything else: the endpoint, or a person. */
+const waitAfter: Readonly<Record<string, string>> = { requestDeploy: 'rollout', notify: 'waiting' };
+
+type Events = NonNullable<Awaited<ReturnType<WorkflowHandle['fetchHistory']>>['events']>;
+
 export interface Span {
   phase: string;
   fromMs: number;
@@ -27,8 +32,9 @@ export interface Span {
 }
 
 /**
- * Where a cycle's time went, by its own history: work is the time within activities, rollout the time that the endpoint
- * took, waiting the time that a person took, and all the rest is orchestration. Nothing is estimated.
+ * Where a cycle's time went, by its own history: work is the time within activities (the last attempt of each), rollout
+ * the time that the endpoint took, waiting the time that a person took, and all the rest is orchestration. Nothing is
+ * estimated.
  */
 export async function cyclePhases(
   client: Client,
@@ -36,8 +42,14 @@ export async function cyclePhases(
   startedAtMs: number,
   endedAtMs: number,
 ): Promise<Record<string, number>> {
-  const spans = await spansOf(client, workflowIds.cycle(loop, n));
-  return phases(spans, startedAtMs, endedAtMs);
+  return phases(await spansOf(client, workflowIds.cycle(loop, n)), startedAtMs, endedAtMs);
+}
+
+async function spansOf(client: Client, workflowId: string): Promise<Span[]> {
+  const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
+  const { spans, children } = readHistory(events ?? []);
+  const ofChildren = await Promise.all(children.map((child) => spansOf(client, child)));
+  return [...spans, ...ofChildren.flat()];
 }
 
 /** Sums spans by phase; overlapping spans count once for the total, so `orchestration` is what no span covers. */
@@ -56,42 +68,44 @@ export function phases(spans: readonly Span[], startedAtMs: number, endedAtMs: n
   return { ...sums, orchestration: Math.max(0, endedAtMs - startedAtMs - covered) };
 }
 
-async function spansOf(client: Client, workflowId: string): Promise<Span[]> {
-  const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
-  const scheduled = new Map<string, { type: string; startedMs?: number }>();
+/** Spans of one workflow's own events, and the ids of the child workflows that have more. */
+export function readHistory(events: Events): { spans: Span[]; children: string[] } {
   const spans: Span[] = [];
   const children: string[] = [];
-  let deployAskedMs: number | undefined;
-  for (const event of events ?? []) {
+  const activities = new Map<string, { type: string; startedMs?: number }>();
+  let wait: { phase: string; fromMs: number } | undefined;
+  const endWait = (toMs: number): void => {
+    if (wait) spans.push({ ...wait, toMs });
+    wait = undefined;
+  };
+  for (const event of events) {
     const atMs = Number(event.eventTime?.seconds ?? 0) * 1_000 + (event.eventTime?.nanos ?? 0) / 1e6;
-    const { activityTaskScheduledEventAttributes: asked, activityTaskStartedEventAttributes: started } = event;
-    const completed =
+    const asked = event.activityTaskScheduledEventAttributes;
+    const started = event.activityTaskStartedEventAttributes;
+    const child = event.childWorkflowExecutionStartedEventAttributes;
+    const ended =
       event.activityTaskCompletedEventAttributes ??
       event.activityTaskFailedEventAttributes ??
       event.activityTaskTimedOutEventAttributes ??
       event.activityTaskCanceledEventAttributes;
-    if (asked) scheduled.set(String(event.eventId), { type: asked.activityType?.name ?? '' });
-    else if (started) {
-      const activity = scheduled.get(String(started.scheduledEventId));
+    if (asked) {
+      endWait(atMs);
+      activities.set(String(event.eventId), { type: asked.activityType?.name ?? '' });
+    } else if (started) {
+      const activity = activities.get(String(started.scheduledEventId));
       if (activity) activity.startedMs = atMs;
-    } else if (completed) {
-      const activity = scheduled.get(String(completed.scheduledEventId));
-      const phase = activity && phaseOf[activity.type];
-      if (phase && activity.startedMs !== undefined) spans.push({ phase, fromMs: activity.startedMs, toMs: atMs });
-      if (activity?.type === 'requestDeploy') deployAskedMs = atMs;
-    } else if (event.childWorkflowExecutionStartedEventAttributes) {
-      children.push(event.childWorkflowExecutionStartedEventAttributes.workflowExecution?.workflowId ?? '');
-    } else if (
-      event.workflowExecutionSignaledEventAttributes?.signalName === 'deployFinished' &&
-      deployAskedMs !== undefined
-    ) {
-      spans.push({ phase: 'rollout', fromMs: deployAskedMs, toMs: atMs });
-    } else if (event.workflowExecutionUpdateAcceptedEventAttributes) {
-      // A person spoke: the time since the last piece of work was theirs.
-      const since = Math.max(...spans.map((s) => s.toMs), 0);
-      if (since > 0) spans.push({ phase: 'waiting', fromMs: since, toMs: atMs });
+    } else if (ended) {
+      const { type, startedMs } = activities.get(String(ended.scheduledEventId)) ?? { type: '' };
+      const phase = phaseOf[type];
+      if (phase && startedMs !== undefined) spans.push({ phase, fromMs: startedMs, toMs: atMs });
+      const next = waitAfter[type];
+      if (next) wait = { phase: next, fromMs: atMs };
+    } else if (child) {
+      endWait(atMs);
+      children.push(child.workflowExecution?.workflowId ?? '');
+    } else if (event.workflowExecutionSignaledEventAttributes?.signalName === 'deployFinished') {
+      endWait(atMs);
     }
   }
-  const ofChildren = await Promise.all(children.filter((id) => id !== '').map((id) => spansOf(client, id)));
-  return [...spans, ...ofChildren.flat()];
+  return { spans, children: children.filter((id) => id !== '') };
 }

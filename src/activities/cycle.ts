@@ -1,3 +1,4 @@
+import { Context, log } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import { WithStartWorkflowOperation } from '@temporalio/client';
 import type { CycleActivities, CyclePlan } from '../contracts/activities.ts';
@@ -18,8 +19,9 @@ export interface CycleDeps {
   secrets: SecretSource;
 }
 
-/** A webhook that is away must not hold a cycle; the search attribute and `goto3 status` say the same. */
 const webhookTimeoutMs = 5_000;
+/** A webhook that is away must not hold a cycle; the search attribute and `goto3 status` say the same. */
+const webhookAttempts = 3;
 /** Escalation of a local job ends at this multiple of what the spec asks for. */
 const escalation = 4;
 
@@ -102,20 +104,13 @@ export function createCycleActivities({ store, client, secrets }: CycleDeps): Cy
     async notify({ plan, event, text, command }) {
       const { spec } = await readSpec(store, plan.specDigest);
       if (!spec.notify?.on.includes(event)) return;
-      const url = await secrets.resolve(spec.notify.webhook.secret);
-      await fetch(url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ event, loop: plan.loop, cycle: plan.n, text, command }),
-        redirect: 'error',
-        signal: AbortSignal.timeout(webhookTimeoutMs),
-      }).then(
-        (response) => {
-          if (!response.ok) throw new Error(`the webhook answered ${response.status}`);
-        },
-        // Not the error itself: it may quote the URL, which is a secret.
-        () => Promise.reject(new Error('the webhook did not answer')),
-      );
+      try {
+        const body = JSON.stringify({ event, loop: plan.loop, cycle: plan.n, text, command });
+        await post(await secrets.resolve(spec.notify.webhook.secret), body);
+      } catch (error) {
+        if (Context.current().info.attempt < webhookAttempts) throw error;
+        log.warn('nobody was notified', { loop: plan.loop, cycle: plan.n, event, problem: (error as Error).message });
+      }
     },
 
     async closeCycle({ plan, input, draft }) {
@@ -156,4 +151,18 @@ export function createCycleActivities({ store, client, secrets }: CycleDeps): Cy
     const model = await getManifest(store, digest, 'Model');
     return model.precision === 'int8' ? model.run : digest;
   }
+}
+
+/** Errors of `fetch` quote the URL, which is a secret, so none of them gets out. */
+async function post(url: string, body: string): Promise<void> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body,
+    redirect: 'error',
+    signal: AbortSignal.timeout(webhookTimeoutMs),
+  }).catch(() => undefined);
+  await response?.body?.cancel().catch(() => undefined);
+  if (!response) throw new Error('the webhook did not answer');
+  if (!response.ok) throw new Error(`the webhook answered ${response.status}`);
 }

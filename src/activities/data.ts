@@ -1,18 +1,16 @@
-import type { CyclePlan, DataActivities, SnapshotResult } from '../contracts/activities.ts';
-import type { Digest } from '../contracts/digest.ts';
+import type { DataActivities } from '../contracts/activities.ts';
 import type { LoopSpec } from '../contracts/loop-spec.ts';
-import type { Dataset, DatasetSegment } from '../contracts/manifests.ts';
 import { refNames } from '../contracts/names.ts';
-import { binomialCurve } from '../stats/confidence.ts';
-import { checkLabelDisagreement, checkTrainingData, type LabelComparison } from '../stats/data-checks.ts';
-import { getManifest, putManifest } from '../store/manifests.ts';
+import { checkLabelDisagreement, checkTrainingData } from '../stats/data-checks.ts';
+import { getManifest } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
-import { liveAnswers } from './data/live-answers.ts';
+import { acceptedDataset, addedSegment, keepDataset, summaryOf, withShare } from './data/datasets.ts';
+import { KnownRows } from './data/known-rows.ts';
+import { compareLabels, lowLiveAccuracy } from './data/live-accuracy.ts';
 import { type ProgramDeps, runDataProgram } from './data/program.ts';
-import { type DataRow, readRow, readRows } from './data/rows.ts';
-import { SegmentWriter } from './data/segment.ts';
-import { notYet } from './failures.ts';
-import { pin } from './pins.ts';
+import { readRow, readRows } from './data/rows.ts';
+import { writeSegment } from './data/segment.ts';
+import { invalidInput, notYet, toPassingFailure } from './failures.ts';
 import { pulse } from './pulse.ts';
 import { asRef } from './refs.ts';
 import { readSpec } from './spec.ts';
@@ -21,70 +19,64 @@ export interface DataDeps extends ProgramDeps {
   store: Store;
 }
 
-/** Fewer labelled live answers than this say nothing about live accuracy. */
-const fewestLiveRows = 50;
-
 export function createDataActivities(deps: DataDeps): DataActivities {
   const { store } = deps;
+  const knownRows = new KnownRows(store);
+  const triggerOf = rememberingTriggers(store);
 
   return {
     async probeData({ loop, specDigest, waitMs }) {
       return await pulse(async (say, signal) => {
         const { spec, folder } = await readSpec(store, specDigest);
         const ref = await store.refs.read(refNames.dataset(loop));
-        const dataset = ref && (await getManifest(store, ref.digest, 'Dataset'));
-        const fresh = new Map<string, DataRow>();
-        await runDataProgram(deps, { data: spec.data, folder, since: dataset?.cursor ?? '' }, signal, (value) => {
+        const dataset = ref ? await getManifest(store, ref.digest, 'Dataset') : null;
+        const since = dataset?.cursor ?? '';
+        const isKnown = await knownRows.of(loop, dataset);
+        const fresh = new Map<string, string>();
+        await runDataProgram(deps, { data: spec.data, folder, since }, signal, (value) => {
           const row = readRow(value, spec.data, Date.now());
-          if (!('problem' in row)) fresh.set(row.id, row);
+          if (!('problem' in row) && !isKnown(row.id)) fresh.set(row.id, row.label);
         });
         say({ newRows: fresh.size });
-        const trigger = await triggerOf(store, spec, fresh);
+        const trigger = await triggerOf(spec, since, fresh);
         if (!trigger && waitMs !== null) throw notYet(`${fresh.size} new rows`, waitMs);
         return { newRows: fresh.size, trigger };
-      });
+      }).catch((error: unknown) => Promise.reject(toPassingFailure(error)));
     },
 
     async snapshotData({ plan }) {
       return await pulse(async (say, signal) => {
         const { spec, folder } = await readSpec(store, plan.specDigest);
-        const before = plan.dataset && (await getManifest(store, plan.dataset.digest, 'Dataset'));
-        const known = await knownIds(store, before);
-        const writer = await SegmentWriter.open(store, spec.data.holdout.share);
-        const schemaErrors: Record<string, number> = {};
-        let redelivered = 0;
-        let cursor: string;
-        try {
-          cursor = await runDataProgram(
-            deps,
-            { data: spec.data, folder, since: before?.cursor ?? '' },
-            signal,
-            async (value, line) => {
-              if (line % 1_000 === 0) say({ rows: line });
-              const row = readRow(value, spec.data, Date.now());
-              if ('problem' in row) schemaErrors[row.problem] = (schemaErrors[row.problem] ?? 0) + 1;
-              else if (known.has(row.id)) redelivered += 1;
-              else {
-                known.add(row.id);
-                await writer.add(row);
-              }
-            },
-          );
-        } catch (error) {
-          await writer.discard();
-          throw error;
-        }
-        const segment = await writer.finish(schemaErrors, redelivered);
-        const segments = await withShare(store, before, spec.data.holdout.share);
-        if (!segment && before && segments === before.segments) return summary(plan.dataset!.digest, before, 0);
-        return await putDataset(
-          plan,
-          spec,
-          plan.dataset?.digest,
-          [...segments, ...(segment ? [segment] : [])],
+        const before = await acceptedDataset(store, plan);
+        const isKnown = await knownRows.of(plan.loop, before);
+        const { share } = spec.data.holdout;
+        let cursor = '';
+        const added = await writeSegment(store, share, async (add) => {
+          const schemaErrors: Record<string, number> = {};
+          const ids = new Set<string>();
+          let redelivered = 0;
+          const since = before?.cursor ?? '';
+          cursor = await runDataProgram(deps, { data: spec.data, folder, since }, signal, async (value, line) => {
+            if (line % 1_000 === 0) say({ rows: line });
+            const row = readRow(value, spec.data, Date.now());
+            if ('problem' in row) schemaErrors[row.problem] = (schemaErrors[row.problem] ?? 0) + 1;
+            else if (isKnown(row.id) || ids.has(row.id)) redelivered += 1;
+            else {
+              ids.add(row.id);
+              await add(row);
+            }
+          });
+          return { schemaErrors, redelivered };
+        });
+        const earlier = before ? await withShare(store, before, share) : [];
+        if (before && !added && cursor === before.cursor && earlier === before.segments)
+          return summaryOf(plan.dataset!.digest, before, 0);
+        const { digest, dataset } = await keepDataset(store, plan, spec, 'snapshot', {
+          parent: plan.dataset?.digest,
+          segments: added ? [...earlier, added] : earlier,
           cursor,
-          segment?.rowCount ?? 0,
-        );
+        });
+        return summaryOf(digest, dataset, added?.rowCount ?? 0);
       });
     },
 
@@ -92,21 +84,13 @@ export function createDataActivities(deps: DataDeps): DataActivities {
       return await pulse(async () => {
         const { spec } = await readSpec(store, plan.specDigest);
         const dataset = await getManifest(store, digest, 'Dataset');
-        const newest = dataset.segments.at(-1)!;
+        const added = addedSegment(dataset, await acceptedDataset(store, plan));
         const { minRows, minClassShare, labelDisagreement } = spec.data.checks;
-        const problems = checkTrainingData(
-          {
-            rows: dataset.rowCount,
-            classCounts: dataset.classCounts,
-            repeats: newest.repeats,
-            schemaErrors: newest.schemaErrors,
-          },
-          { minRows, minClassShare },
-        );
-        if (labelDisagreement !== undefined && plan.endpoint && plan.champion)
-          problems.push(
-            ...checkLabelDisagreement(await compareLabels(store, plan.endpoint, newest), labelDisagreement),
-          );
+        const { rowCount: rows, classCounts } = dataset;
+        const { repeats, schemaErrors } = added ?? { repeats: 0, schemaErrors: {} };
+        const problems = checkTrainingData({ rows, classCounts, repeats, schemaErrors }, { minRows, minClassShare });
+        if (added && labelDisagreement !== undefined && plan.endpoint && plan.champion)
+          problems.push(...checkLabelDisagreement(await compareLabels(store, plan.endpoint, added), labelDisagreement));
         return {
           problems: problems.map(({ check, slice, rows, message }) => ({ check, slice: slice ?? null, rows, message })),
         };
@@ -117,25 +101,23 @@ export function createDataActivities(deps: DataDeps): DataActivities {
       return await pulse(async () => {
         const { spec } = await readSpec(store, plan.specDigest);
         const dataset = await getManifest(store, digest, 'Dataset');
-        const newest = dataset.segments.at(-1)!;
-        const earlier = dataset.segments.slice(0, -1);
-        if (slice === null) return await putDataset(plan, spec, digest, earlier, dataset.cursor, 0);
-        const writer = await SegmentWriter.open(store, spec.data.holdout.share);
-        try {
-          for await (const row of readRows(store, newest.rows)) if (!row.slices.includes(slice)) await writer.add(row);
-        } catch (error) {
-          await writer.discard();
-          throw error;
-        }
-        const kept = await writer.finish({}, newest.redelivered);
-        return await putDataset(
-          plan,
-          spec,
-          digest,
-          [...earlier, ...(kept ? [kept] : [])],
-          dataset.cursor,
-          kept?.rowCount ?? 0,
-        );
+        const added = addedSegment(dataset, await acceptedDataset(store, plan));
+        if (!added) return summaryOf(digest, dataset, 0);
+        const kept =
+          slice === null
+            ? null
+            : await writeSegment(store, spec.data.holdout.share, async (add) => {
+                for await (const row of readRows(store, added.rows)) if (!row.slices.includes(slice)) await add(row);
+                return { schemaErrors: {}, redelivered: added.redelivered };
+              });
+        if (kept?.rowCount === added.rowCount)
+          throw invalidInput(`slice ${JSON.stringify(slice)}: none of the ${added.rowCount} new rows is in it`);
+        const remaining = await keepDataset(store, plan, spec, 'remaining data', {
+          parent: digest,
+          segments: [...dataset.segments.slice(0, -1), ...(kept ? [kept] : [])],
+          cursor: dataset.cursor,
+        });
+        return summaryOf(remaining.digest, remaining.dataset, kept?.rowCount ?? 0);
       });
     },
 
@@ -148,95 +130,24 @@ export function createDataActivities(deps: DataDeps): DataActivities {
       });
     },
   };
-
-  async function putDataset(
-    plan: CyclePlan,
-    spec: LoopSpec,
-    parent: Digest | undefined,
-    segments: DatasetSegment[],
-    cursor: string,
-    newRows: number,
-  ): Promise<SnapshotResult> {
-    const dataset: Dataset = {
-      kind: 'Dataset',
-      parents: parent ? [parent] : [],
-      createdAt: new Date().toISOString(),
-      loop: plan.loop,
-      segments,
-      rowCount: segments.reduce((sum, s) => sum + s.rowCount, 0),
-      classCounts: addCounts(segments.map((s) => s.classCounts)),
-      cursor,
-      columns: spec.data.columns,
-      holdoutShare: spec.data.holdout.share,
-    };
-    const digest = await putManifest(store, dataset);
-    await pin(store, plan, 'snapshot', digest);
-    return summary(digest, dataset, newRows);
-  }
 }
 
-const summary = (digest: Digest, dataset: Dataset, newRows: number): SnapshotResult => ({
-  dataset: digest,
-  rowCount: dataset.rowCount,
-  newRows,
-  trainRows: dataset.segments.reduce((sum, s) => sum + s.trainRows, 0),
-  holdoutRows: dataset.segments.reduce((sum, s) => sum + s.holdoutRows, 0),
-});
-
-async function knownIds(store: Store, dataset: Dataset | null): Promise<Set<string>> {
-  const ids = new Set<string>();
-  for (const segment of dataset?.segments ?? []) for await (const row of readRows(store, segment.rows)) ids.add(row.id);
-  return ids;
+/** Why new rows start a cycle, or null. Live accuracy is asked only when labels have come: it reads all evidence. */
+function rememberingTriggers(store: Store) {
+  const asked = new Map<string, { about: string; trigger: string | null }>();
+  return async (
+    { loop, triggers, rollout }: LoopSpec,
+    since: string,
+    fresh: ReadonlyMap<string, string>,
+  ): Promise<string | null> => {
+    if (triggers.newRows !== undefined && fresh.size >= triggers.newRows) return `${fresh.size} new rows`;
+    const limit = triggers.liveAccuracyBelow;
+    if (limit === undefined || rollout === 'none' || fresh.size === 0) return null;
+    const about = JSON.stringify([rollout.endpoint, limit, since, fresh.size]);
+    const before = asked.get(loop);
+    if (before?.about === about) return before.trigger;
+    const trigger = await lowLiveAccuracy(store, rollout.endpoint, limit, fresh);
+    asked.set(loop, { about, trigger });
+    return trigger;
+  };
 }
-
-/** A spec that holds out another share parts all earlier rows anew; a larger share contains the smaller one. */
-async function withShare(store: Store, dataset: Dataset | null, share: number): Promise<DatasetSegment[]> {
-  if (!dataset || dataset.holdoutShare === share) return dataset?.segments ?? [];
-  const parted: DatasetSegment[] = [];
-  for (const segment of dataset.segments) {
-    const writer = await SegmentWriter.open(store, share);
-    for await (const row of readRows(store, segment.rows)) await writer.add(row);
-    const again = await writer.finish(segment.schemaErrors, segment.redelivered);
-    if (again) parted.push(again);
-  }
-  return parted;
-}
-
-/** New labels against what the endpoint answered to the same rows, overall and by slice. */
-async function compareLabels(store: Store, endpoint: string, segment: DatasetSegment): Promise<LabelComparison[]> {
-  const rows = new Map<string, DataRow>();
-  for await (const row of readRows(store, segment.rows)) rows.set(row.id, row);
-  const counts = new Map<string, LabelComparison>();
-  for (const [id, answer] of await liveAnswers(store, endpoint, rows)) {
-    const row = rows.get(id)!;
-    for (const slice of ['overall', ...row.slices]) {
-      const count = counts.get(slice) ?? { slice, rows: 0, differ: 0 };
-      counts.set(slice, { slice, rows: count.rows + 1, differ: count.differ + (answer.label === row.label ? 0 : 1) });
-    }
-  }
-  return [...counts.values()];
-}
-
-/** Why the new rows start a cycle, or null. */
-async function triggerOf(
-  store: Store,
-  { triggers, rollout }: LoopSpec,
-  fresh: ReadonlyMap<string, DataRow>,
-): Promise<string | null> {
-  if (triggers.newRows !== undefined && fresh.size >= triggers.newRows) return `${fresh.size} new rows`;
-  if (triggers.liveAccuracyBelow === undefined || rollout === 'none' || fresh.size === 0) return null;
-  const answers = await liveAnswers(store, rollout.endpoint, fresh);
-  if (answers.size < fewestLiveRows) return null;
-  const correct = [...answers].filter(([id, answer]) => fresh.get(id)!.label === answer.label).length;
-  // A trigger is a request, not a verdict, but chance alone should not pull it.
-  const upper = binomialCurve(correct, answers.size).upper(0.05);
-  return upper < triggers.liveAccuracyBelow
-    ? `live accuracy ${((100 * correct) / answers.size).toFixed(1)} % on ${answers.size} labelled answers`
-    : null;
-}
-
-const addCounts = (counts: Record<string, number>[]): Record<string, number> => {
-  const sum: Record<string, number> = {};
-  for (const count of counts) for (const [name, n] of Object.entries(count)) sum[name] = (sum[name] ?? 0) + n;
-  return sum;
-};

@@ -1,15 +1,16 @@
-import { Context, sleep } from '@temporalio/activity';
-import type { CanaryObservation, CanaryResult, EndpointActivities } from '../contracts/activities.ts';
+import { Context } from '@temporalio/activity';
+import type { EndpointActivities } from '../contracts/activities.ts';
 import type { Digest } from '../contracts/digest.ts';
 import { DesiredState } from '../contracts/endpoint.ts';
 import { refNames } from '../contracts/names.ts';
-import { decideCanary } from '../stats/canary.ts';
-import { getJson, putJson, putManifest } from '../store/manifests.ts';
+import { CorruptBlob, InvalidInput, NotFound } from '../store/errors.ts';
+import { getJson, getManifest, putJson, putManifest } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
-import { StepEvidence } from './endpoint/evidence.ts';
-import { dataClock, judgeProbation } from './endpoint/probation.ts';
+import { observeCanaryStep } from './endpoint/canary.ts';
+import { judgeProbation } from './endpoint/probation.ts';
 import { generationServed, replicasOf } from './endpoint/replicas.ts';
 import { notYet } from './failures.ts';
+import { pause } from './pause.ts';
 import { pulse } from './pulse.ts';
 import { appendRef, asRef, positionOf } from './refs.ts';
 
@@ -17,22 +18,32 @@ export interface EndpointDeps {
   store: Store;
   /** How often evidence, replicas and refs are read. */
   pollMs: number;
+  /** Aborted when the worker is asked to leave: watchers end at once. */
+  leaving?: AbortSignal;
 }
 
-/** A harmless candidate is rolled back in at most this share of its steps, however often one looks. */
-const canaryAlpha = 0.01;
 /** A watch that saw nothing begins anew after this long; no history is written for it. */
 const watchForMs = 300_000;
 /** Labels come with data, so probation looks again this often. */
 const probationPollMs = 2_000;
 
-export function createEndpointActivities({ store, pollMs }: EndpointDeps): EndpointActivities {
+/** What an attempt at probation leaves for the next one. */
+interface JudgedBefore {
+  /** The dataset that was judged, and what it said: without new labels there is nothing new to say. */
+  dataset: Digest;
+  reason: string;
+}
+
+export function createEndpointActivities({ store, pollMs, leaving }: EndpointDeps): EndpointActivities {
   return {
     async loadEndpoint({ endpoint }) {
       const ref = await store.refs.read(refNames.desired(endpoint));
       const barred: Digest[] = [];
       for await (const entry of store.refs.history(refNames.barred(endpoint))) barred.push(entry.digest);
-      return { desired: positionOf(ref), state: ref ? await getJson(store, DesiredState, ref.digest) : null, barred };
+      const state = await newestUsable(store, endpoint);
+      const models = [...new Set(state?.variants.map(({ model }) => model))];
+      const known = await Promise.all(models.map((model) => registered(store, model)));
+      return { desired: positionOf(ref), state, barred, known: known.filter((model) => model !== null) };
     },
 
     async readChampion({ model }) {
@@ -52,12 +63,14 @@ export function createEndpointActivities({ store, pollMs }: EndpointDeps): Endpo
       while (true) {
         const { serving, failed, detail } = generationServed(await replicasOf(store, endpoint), generation);
         if (serving || failed || Date.now() >= deadline) return { serving, detail };
-        await sleep(pollMs);
+        await pause(pollMs, leaving);
       }
     },
 
     async observeCanary(input) {
-      return await pulse(async (say) => await observe(input, say));
+      return await pulse(
+        async (say, _signal, before) => await observeCanaryStep({ store, pollMs, leaving }, input, say, before),
+      );
     },
 
     async watchDesired({ endpoint, expected }) {
@@ -65,27 +78,24 @@ export function createEndpointActivities({ store, pollMs }: EndpointDeps): Endpo
         const until = Date.now() + watchForMs;
         while (Date.now() < until) {
           const ref = await store.refs.read(refNames.desired(endpoint));
-          if (ref && ref.entry !== expected.entry)
-            return {
-              desired: positionOf(ref)!,
-              state: await getJson(store, DesiredState, ref.digest),
-              by: ref.by,
-              reason: ref.reason,
-            };
-          await sleep(Math.max(pollMs, 500));
+          if (ref && ref.entry !== expected.entry) {
+            const state = await readDesired(store, ref.digest);
+            return { desired: positionOf(ref)!, state, by: ref.by, reason: ref.reason };
+          }
+          await pause(Math.max(pollMs, 500), leaving);
         }
         throw notYet('nobody moved the desired state by hand', 1);
       });
     },
 
     async observeProbation(input) {
-      const began = (Context.current().info.heartbeatDetails as { dataTime?: string } | undefined)?.dataTime;
-      const now = await dataClock(store, input.loop);
-      const dataTime = began ?? now;
-      Context.current().heartbeat({ dataTime });
-      const { decision, reason } = await judgeProbation(store, input);
-      if (decision === 'rollback') return { outcome: 'rollback', reason };
-      if (Date.parse(now) >= Date.parse(dataTime) + input.forMs) return { outcome: 'passed', reason };
+      const context = Context.current();
+      const before = context.info.heartbeatDetails as JudgedBefore | undefined;
+      const dataset = (await store.refs.read(refNames.dataset(input.loop)))?.digest;
+      if (before && before.dataset === dataset) throw notYet(before.reason, probationPollMs);
+      const { outcome, reason } = await judgeProbation(store, input);
+      if (outcome !== 'continue') return { outcome, reason };
+      if (dataset) context.heartbeat({ dataset, reason } satisfies JudgedBefore);
       throw notYet(reason, probationPollMs);
     },
 
@@ -100,18 +110,14 @@ export function createEndpointActivities({ store, pollMs }: EndpointDeps): Endpo
         reason: reason.slice(0, 2_000),
         steps,
       });
+      const why = { by: request.by, reason: reason.slice(0, 500) };
       const operation = `${request.requestId}/${outcome}`;
-      const { digest } = await appendRef(store, refNames.deployments(endpoint), deployment, {
-        operation,
-        by: request.by,
-        reason: reason.slice(0, 500),
-      });
+      const { digest } = await appendRef(store, refNames.deployments(endpoint), deployment, { operation, ...why });
       if (!champion) return { deployment: digest, champion: null };
       const name = refNames.champion(request.modelName);
       const moved = await store.refs.compareAndSet(name, asRef(name, champion.expected), champion.next, {
         operation: `${operation}/champion`,
-        by: request.by,
-        reason: reason.slice(0, 500),
+        ...why,
       });
       return { deployment: digest, champion: positionOf(moved) };
     },
@@ -120,53 +126,38 @@ export function createEndpointActivities({ store, pollMs }: EndpointDeps): Endpo
       await appendRef(store, refNames.barred(endpoint), model, { operation, by, reason: reason.slice(0, 500) });
     },
   };
+}
 
-  async function observe(input: CanaryObservation, say: (details: unknown) => void): Promise<CanaryResult> {
-    const { endpoint, generation, candidate, current, weight, plan, sinceMs } = input;
-    const evidence = new StepEvidence(generation, { candidate, current });
-    // A next attempt counts from where the first one began.
-    const from =
-      (Context.current().info.heartbeatDetails as { from?: string } | undefined)?.from ??
-      (await store.captures.tail(endpoint));
-    let cursor = from;
-    const deadline = sinceMs + plan.atMostMs;
-    const result = (decision: CanaryResult['decision'], reason: string): CanaryResult => ({
-      decision,
-      reason,
-      step: {
-        weight,
-        startedAt: new Date(sinceMs).toISOString(),
-        endedAt: new Date().toISOString(),
-        candidateRequests: evidence.candidate.requests,
-        stableRequests: evidence.stable.requests,
-        backgroundShare: evidence.backgroundShare,
-        candidateErrors: evidence.candidate.errors,
-        stableErrors: evidence.stable.errors,
-        decision: `${decision}: ${reason}`.slice(0, 1_000),
-      },
-    });
+/** What replicas serve: below a state that they cannot follow, they serve the one before on. */
+async function newestUsable(store: Store, endpoint: string): Promise<DesiredState | null> {
+  for await (const { digest } of store.refs.history(refNames.desired(endpoint))) {
+    const state = await readDesired(store, digest);
+    if (state) return state;
+  }
+  return null;
+}
 
-    let served = false;
-    while (true) {
-      if ((await store.refs.read(refNames.desired(endpoint)))?.entry !== input.expected.entry)
-        return result('external', 'the desired state was changed by hand');
-      if (!served) {
-        const state = generationServed(await replicasOf(store, endpoint), generation);
-        if (state.failed) return result('rollback', `it does not load: ${state.detail}`);
-        served = state.serving;
-      }
-      cursor = await evidence.readOn(store, endpoint, cursor);
-      const { decision, reason } = decideCanary(evidence.evidence, {
-        atLeastRequests: plan.atLeastRequests,
-        errorRateMargin: plan.errorRateMargin,
-        latencyP99Relative: plan.latencyP99Relative,
-        alpha: canaryAlpha,
-      });
-      say({ from, weight, candidate: evidence.candidate.requests, current: evidence.stable.requests, reason });
-      // A step counts only when every replica serves it; harm counts at once.
-      if (decision === 'rollback' || (decision === 'advance' && served)) return result(decision, reason);
-      if (Date.now() >= deadline) return result('timeout', `${plan.atMostMs / 1_000} s have passed: ${reason}`);
-      await sleep(pollMs);
-    }
+/** Name and version of a model; version 0 for one that was never approved. */
+async function registered(
+  store: Store,
+  model: Digest,
+): Promise<{ model: Digest; modelName: string; version: number } | null> {
+  const manifest = await unlessUnusable(getManifest(store, model, 'Model'));
+  if (!manifest) return null;
+  for await (const { digest, entry } of store.refs.history(refNames.versions(manifest.model)))
+    if (digest === model) return { model, modelName: manifest.model, version: entry };
+  return { model, modelName: manifest.model, version: 0 };
+}
+
+const readDesired = async (store: Store, digest: Digest): Promise<DesiredState | null> =>
+  await unlessUnusable(getJson(store, DesiredState, digest));
+
+/** Null for what no replica can follow either: a hand wrote the ref, and hands slip. */
+async function unlessUnusable<T>(reading: Promise<T>): Promise<T | null> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof InvalidInput || error instanceof NotFound || error instanceof CorruptBlob) return null;
+    throw error;
   }
 }

@@ -4,11 +4,13 @@ import { type Evaluation, type MetricValue, RowOutcome } from '../contracts/mani
 import { GateSpec } from '../contracts/verdict.ts';
 import { comparePaired } from '../stats/paired.ts';
 import { chooseContestant } from '../stats/quantization-choice.ts';
+import type { RowMeaning } from '../stats/scored-rows.ts';
 import { decideVerdict, type JudgedModel } from '../stats/verdict.ts';
-import { getManifest, putJson, putManifest } from '../store/manifests.ts';
+import { InvalidInput } from '../store/errors.ts';
+import { getManifest, putJson } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
 import { meaningOf } from './evaluate.ts';
-import { pin } from './pins.ts';
+import { keep } from './pins.ts';
 import { pulse } from './pulse.ts';
 import { gateOf, readSpec } from './spec.ts';
 
@@ -28,58 +30,44 @@ export function createGateActivities({ store }: { store: Store }): GateActivitie
       return await pulse(async () => {
         const { spec } = await readSpec(store, plan.specDigest);
         const gate = gateOf(spec);
-        const gateDigest = await putJson(store, GateSpec, gate);
         const { signature } = await getManifest(store, candidate.model, 'Model');
         const meaning = meaningOf(signature);
-        const open = async (contestant: { evaluation: Digest } | null) => {
-          if (!contestant) return undefined;
-          const evaluation = await getManifest(store, contestant.evaluation, 'Evaluation');
-          return { evaluation, judged: await judgedModel(store, evaluation) };
+        const opened = {
+          fp32: await open(store, candidate),
+          int8: int8 && (await open(store, int8)),
+          champion: champion && (await open(store, champion)),
+          anchor: anchor && (await open(store, anchor)),
         };
-        const [float, small, before, pinnedOne] = [
-          await open(candidate),
-          await open(int8),
-          await open(champion),
-          await open(anchor),
-        ];
-        const against = { ...(before && { champion: before.judged }), ...(pinnedOne && { anchor: pinnedOne.judged }) };
+        const opponents = {
+          ...opponent('champion', opened.champion, gate),
+          ...opponent('anchor', opened.anchor, gate),
+        };
         const judge = (contestant: JudgedModel) =>
-          decideVerdict({ gate, candidate: contestant, ...against, ...meaning });
+          decideVerdict({ gate, candidate: contestant, ...opponents, ...meaning });
 
-        const fp32 = judge(float!.judged);
-        const limit = -(plan.quantizeMargin ?? 0);
-        const loss =
-          small?.judged.servable && float!.judged.servable
-            ? comparePaired(
-                { metric: 'accuracy', direction: 'higher', allowance: { margin: -limit } },
-                small.judged.outcomes,
-                float!.judged.outcomes,
-                meaning,
-              )
-            : undefined;
+        const margin = plan.quantizeMargin ?? 0;
+        const loss = opened.int8 && accuracyLoss(opened.int8.judged, opened.fp32.judged, margin, meaning);
         const choice = chooseContestant({
-          fp32,
-          ...(small && { int8: judge(small.judged) }),
-          ...(loss && { int8VsFp32: { estimate: loss.estimate, lower: loss.lower, limit } }),
+          fp32: judge(opened.fp32.judged),
+          ...(opened.int8 && { int8: judge(opened.int8.judged) }),
+          ...(loss && { int8VsFp32: { estimate: loss.estimate, lower: loss.lower, limit: 0 - margin } }),
         });
-        const [shipped, facts] =
-          choice.precision === 'int8' ? [int8!, small!.evaluation] : [candidate, float!.evaluation];
+        const [shipped, { evaluation }] =
+          choice.precision === 'int8' ? [int8!, opened.int8!] : [candidate, opened.fp32];
 
-        const verdict = await putManifest(store, {
+        const others = [champion, anchor].flatMap((m) => (m ? [m.model] : []));
+        const verdict = await keep(store, plan, 'verdict', {
           kind: 'Verdict',
-          parents: [
-            shipped.model,
-            ...[champion, anchor].flatMap((m) => (m && m.model !== shipped.model ? [m.model] : [])),
-          ].filter(unique),
+          parents: [shipped.model, ...others].filter(unique),
           createdAt: new Date().toISOString(),
           candidate: shipped.model,
           champion: champion?.model ?? null,
           anchor: anchor?.model ?? null,
           evaluations: [candidate, int8, champion, anchor].flatMap((m) => (m ? [m.evaluation] : [])).filter(unique),
-          gate: gateDigest,
+          gate: await putJson(store, GateSpec, gate),
           verdict: choice.verdict,
         });
-        await pin(store, plan, 'verdict', verdict);
+        const show = (of: Evaluation | undefined, metric: string) => (of ? shown(measured(of, metric)) : '–');
         return {
           result: choice.verdict.result,
           verdict,
@@ -89,19 +77,50 @@ export function createGateActivities({ store }: { store: Store }): GateActivitie
           rowsNeeded: choice.verdict.rowsNeeded,
           evaluation: shipped.evaluation,
           championEvaluation: champion?.evaluation ?? null,
-          summary: spec.gate.metrics
+          summary: gate.metrics
             .map(({ metric }) => metric)
             .filter(unique)
-            .map((metric) => [
-              metric,
-              show(measured(facts, metric)),
-              before ? show(measured(before.evaluation, metric)) : '–',
-            ]),
+            .map((metric) => [metric, show(evaluation, metric), show(opened.champion?.evaluation, metric)]),
         };
       });
     },
   };
 }
+
+interface Opened {
+  evaluation: Evaluation;
+  judged: JudgedModel;
+}
+
+async function open(store: Store, { evaluation: digest }: { evaluation: Digest }): Promise<Opened> {
+  const evaluation = await getManifest(store, digest, 'Evaluation');
+  return { evaluation, judged: await judgedModel(store, evaluation) };
+}
+
+/** Who stands against the candidate. What cannot be scored cannot be compared with, and the gate does not guess. */
+function opponent(
+  name: 'champion' | 'anchor',
+  opened: Opened | null,
+  { against }: GateSpec,
+): Partial<Record<typeof name, JudgedModel>> {
+  if (!opened) return {};
+  const { evaluation, judged } = opened;
+  if (!judged.servable && against.includes(name))
+    throw new InvalidInput(
+      `the ${name} ${evaluation.model} cannot be scored on the hold-out, so nothing can be compared with it. If the features have changed, take "${name}" out of gate.against for one cycle`,
+    );
+  return { [name]: judged };
+}
+
+const accuracyLoss = (int8: JudgedModel, fp32: JudgedModel, margin: number, meaning: RowMeaning) =>
+  int8.servable && fp32.servable
+    ? comparePaired(
+        { metric: 'accuracy', direction: 'higher', allowance: { margin } },
+        int8.outcomes,
+        fp32.outcomes,
+        meaning,
+      )
+    : undefined;
 
 const unique = <T>(value: T, index: number, all: T[]): boolean => all.indexOf(value) === index;
 
@@ -115,9 +134,10 @@ function measured({ metrics, latency, sizeBytes }: Evaluation, metric: string): 
   return operational[metric] ?? metrics[metric];
 }
 
-function show(value: MetricValue | number | undefined): string {
+function shown(value: MetricValue | number | undefined): string {
   if (value === undefined) return '–';
   if (typeof value === 'number') return value.toPrecision(4);
   if (value.value === null) return 'not defined';
-  return `${value.value.toFixed(4)} [${value.lower?.toFixed(4)}, ${value.upper?.toFixed(4)}]`;
+  const [lower, upper] = [value.lower, value.upper].map((bound) => bound?.toFixed(4) ?? '?');
+  return `${value.value.toFixed(4)} [${lower}, ${upper}]`;
 }

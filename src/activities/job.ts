@@ -1,4 +1,4 @@
-import { CancelledFailure, Context, sleep } from '@temporalio/activity';
+import { CancelledFailure, Context, log } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { AwaitedJob, JobActivities } from '../contracts/activities.ts';
 import type { Digest } from '../contracts/digest.ts';
@@ -7,6 +7,7 @@ import { type JobRef, type JobRunner, JobSpec, type JobStatus, type RunnerKind }
 import { putFolder } from '../store/folders.ts';
 import { getJson, putJson } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
+import { pause } from './pause.ts';
 import { pulse } from './pulse.ts';
 import { FileList } from './train.ts';
 
@@ -16,9 +17,16 @@ export interface JobDeps {
   /** Which runner a spec of this queue goes to. */
   runnerOfQueue: RunnerKind;
   pollMs: number;
+  /** A job that the runner knows nothing about for so long is `lost`. */
+  lostAfterMs: number;
+  /** Whether the workflow that this activity belongs to is still open. */
+  isOpen: (workflow: { workflowId: string; runId: string }) => Promise<boolean>;
+  /** Aborted when the worker is asked to leave: watchers end at once, jobs run on. */
+  leaving?: AbortSignal;
 }
 
-export function createJobActivities({ store, runners, runnerOfQueue, pollMs }: JobDeps): JobActivities {
+export function createJobActivities(deps: JobDeps): JobActivities {
+  const { store, runners, runnerOfQueue, pollMs, lostAfterMs, leaving } = deps;
   const runnerOf = (kind: RunnerKind): JobRunner => {
     const runner = runners[kind];
     if (!runner)
@@ -41,21 +49,19 @@ export function createJobActivities({ store, runners, runnerOfQueue, pollMs }: J
 
     async awaitJob({ ref }) {
       const runner = runnerOf(ref.runner);
-      const context = Context.current();
       return await pulse(async (say) => {
+        let knownAtMs = Date.now();
         try {
           while (true) {
             const status = await runner.describe(ref);
             say({ state: status.state, progress: status.progress });
             if (hasEnded(status)) return ended(status);
-            await sleep(pollMs);
+            if (status.state !== 'unknown') knownAtMs = Date.now();
+            else if (Date.now() - knownAtMs >= lostAfterMs) return lost(status);
+            await pause(pollMs, leaving);
           }
         } catch (error) {
-          // Only a real cancel, or a workflow that is closed, stops the job; after a shutdown, a time-out or a pause it
-          // runs on and the next attempt finds it again.
-          const why = context.cancellationDetails;
-          if (error instanceof CancelledFailure && (why?.cancelRequested || why?.notFound))
-            await cancelAndWait(runner, ref, pollMs);
+          if (error instanceof CancelledFailure && (await isOver(deps))) await cancelAndWait(runner, ref, pollMs);
           throw error;
         }
       });
@@ -86,6 +92,25 @@ export function createJobActivities({ store, runners, runnerOfQueue, pollMs }: J
   };
 }
 
+/**
+ * Only a real cancel, or a workflow that is closed, stops the job; after a shutdown, a time-out or a pause it runs on and
+ * the next attempt finds it again. "Not found" is what the server tells an attempt of a closed workflow, and one that came
+ * back after its time too: then the next attempt is watching the same job already.
+ */
+async function isOver({ isOpen }: JobDeps): Promise<boolean> {
+  const { cancellationDetails: why, info } = Context.current();
+  if (why?.cancelRequested) return true;
+  if (!why?.notFound || !info.workflowExecution) return false;
+  return await isOpen(info.workflowExecution).then(
+    (open) => !open,
+    (error: unknown) => {
+      // A job too many is bounded by its time limit; one that was stopped by mistake is lost work.
+      log.warn('nobody knows whether the job is still wanted, so it runs on', { problem: String(error) });
+      return false;
+    },
+  );
+}
+
 const hasEnded = ({ state }: JobStatus): boolean =>
   state === 'succeeded' || state === 'failed' || state === 'cancelled';
 
@@ -98,6 +123,14 @@ function ended(status: JobStatus): AwaitedJob {
     durationMs: Math.max(0, from),
   };
 }
+
+/** It may still run somewhere, so it is told to a person and never started again by itself. */
+const lost = ({ reason, startedAt }: JobStatus): AwaitedJob => ({
+  state: 'failed',
+  failureClass: 'lost',
+  reason: `nothing is known about the job any more: ${reason ?? 'the runner does not say why'}`.slice(0, 2_000),
+  durationMs: startedAt ? Math.max(0, Date.now() - Date.parse(startedAt)) : 0,
+});
 
 /** Waits on the clock alone: the activity that asks may itself be cancelled. */
 async function cancelAndWait(runner: JobRunner, ref: JobRef, pollMs: number): Promise<void> {

@@ -1,7 +1,6 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { z } from 'zod';
-import { ask } from '../client/ask.ts';
 import type { LoopActivities } from '../contracts/activities.ts';
 import { failureTypes } from '../contracts/failures.ts';
 import type { CycleReport } from '../contracts/manifests.ts';
@@ -103,7 +102,9 @@ export function createLoopActivities({ store, client }: { store: Store; client: 
 
     async requestRetrain({ loop, request }) {
       try {
-        return await ask(client.workflow.getHandle(workflowIds.loop(loop)), retrainUpdate, request);
+        return await client.workflow
+          .getHandle(workflowIds.loop(loop))
+          .executeUpdate(retrainUpdate, { args: [request], updateId: request.requestId });
       } catch (error) {
         if (!(error instanceof WorkflowNotFoundError)) throw error;
         throw ApplicationFailure.nonRetryable(

@@ -2,19 +2,20 @@ import { createReadStream } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ApplicationFailure } from '@temporalio/common';
+import { log } from '@temporalio/activity';
 import type { QuantizeActivities } from '../contracts/activities.ts';
-import { failureTypes } from '../contracts/failures.ts';
 import { modelFileName } from '../contracts/model.ts';
 import { forkProgram } from '../serving/program.ts';
-import { putManifest } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
 import type { ModelFolders } from './model-folders.ts';
-import { pin } from './pins.ts';
+import { keep } from './pins.ts';
 import { pulse } from './pulse.ts';
 import type { QuantizeAnswer, QuantizeTask } from './quantize-process.ts';
 
-/** Dynamic int8 of MatMul, Gemm and embedding tables; the float model's signature and other files stay. */
+/**
+ * Dynamic int8 of MatMul, Gemm and embedding tables; the float model's signature and other files stay. A model in which
+ * nothing can be quantized is its own answer, with `quantized` 0: int8 is a contestant, not a condition.
+ */
 export function createQuantizeActivities({
   store,
   models,
@@ -29,15 +30,16 @@ export function createQuantizeActivities({
         const scratch = await mkdtemp(join(tmpdir(), 'goto3-quantize-'));
         try {
           const output = join(scratch, modelFileName);
-          const { quantized, skipped } = await runQuantizer(
-            { input: join(folder, modelFileName), output },
-            scratch,
-            signal,
-          );
+          const answer = await runQuantizer({ input: join(folder, modelFileName), output }, scratch, signal);
+          if ('refused' in answer || answer.quantized === 0) {
+            const problem = 'refused' in answer ? answer.refused : 'no node of it can be quantized';
+            log.warn('stays as it is', { loop: plan.loop, cycle: plan.n, digest, problem });
+            return { model: digest, sizeBytes: model.sizeBytes, sizeBefore: model.sizeBytes, quantized: 0, skipped: 0 };
+          }
           const sizeBytes = (await stat(output)).size;
           const int8 = { path: modelFileName, digest: await store.blobs.put(createReadStream(output)), sizeBytes };
           const { warmStart: _base, ...float } = model;
-          const manifest = await putManifest(store, {
+          const manifest = await keep(store, plan, 'int8', {
             ...float,
             parents: [digest],
             createdAt: new Date().toISOString(),
@@ -46,8 +48,7 @@ export function createQuantizeActivities({
             sizeBytes,
             run: digest,
           });
-          await pin(store, plan, 'int8', manifest);
-          return { model: manifest, sizeBytes, sizeBefore: model.sizeBytes, quantized, skipped };
+          return { model: manifest, sizeBytes, sizeBefore: model.sizeBytes, ...answer };
         } finally {
           await rm(scratch, { recursive: true, force: true });
         }
@@ -60,7 +61,8 @@ async function runQuantizer(
   task: QuantizeTask,
   folder: string,
   signal: AbortSignal,
-): Promise<{ quantized: number; skipped: number }> {
+): Promise<{ quantized: number; skipped: number } | { refused: string }> {
+  signal.throwIfAborted();
   const child = forkProgram(new URL('./quantize-process.ts', import.meta.url), folder);
   const stop = (): void => void child.kill('SIGKILL');
   signal.addEventListener('abort', stop);
@@ -73,9 +75,10 @@ async function runQuantizer(
       );
       child.send(task);
     });
-    if ('error' in answer)
-      throw ApplicationFailure.nonRetryable(answer.error, answer.type ?? failureTypes.invalidInput);
-    return answer;
+    if (!('error' in answer)) return answer;
+    // A typed error is the quantizer's word about the model; any other (a full disk, say) may pass.
+    if (answer.type === undefined) throw new Error(answer.error);
+    return { refused: answer.error };
   } finally {
     signal.removeEventListener('abort', stop);
     stop();

@@ -2,17 +2,19 @@ import { readFile } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
 import type { CyclePlan, TrainActivities } from '../contracts/activities.ts';
-import { ArtifactFile, type Digest } from '../contracts/digest.ts';
+import { ArtifactFile, type Digest, Digest as DigestSchema } from '../contracts/digest.ts';
 import { JobSpec } from '../contracts/job.ts';
 import type { Dataset } from '../contracts/manifests.ts';
 import { ModelSignature, modelFileName, signatureFileName } from '../contracts/model.ts';
 import { digestOf } from '../store/canonical-json.ts';
 import { InvalidInput } from '../store/errors.ts';
-import { getJson, getManifest, putJson, putManifest } from '../store/manifests.ts';
+import { getJson, getManifest, putJson } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
-import { pin, pinned } from './pins.ts';
+import { keep, pin, pinned } from './pins.ts';
 import { pulse } from './pulse.ts';
 import { readSpec, type Spec } from './spec.ts';
+
+const digest = DigestSchema.transform((text) => text as Digest);
 
 /** Lists of files, as blobs: what `collectJob` returns and `registerModel` reads. */
 export const FileList = z.array(ArtifactFile);
@@ -20,35 +22,39 @@ export const FileList = z.array(ArtifactFile);
 /** A fine-tune shares the machine with the endpoint and gives way to it. */
 const trainingNice = 10;
 
+/** What a cycle trains on. Decided once: the job exists under the cycle's number, whatever has come in since. */
+const TrainingDecision = z.strictObject({
+  schema: z.literal('goto3/training/v1'),
+  jobSpec: digest,
+  dataset: digest,
+  warmStart: z.nullable(digest),
+});
+type TrainingDecision = z.infer<typeof TrainingDecision>;
+
 export function createTrainActivities({ store }: { store: Store }): TrainActivities {
   return {
-    async prepareTraining({ plan, dataset: digest }) {
+    async prepareTraining({ plan, dataset }) {
       return await pulse(async () => {
-        const dataset = await getManifest(store, digest, 'Dataset');
-        const trainRows = dataset.segments.reduce((sum, s) => sum + s.trainRows, 0);
-        // Run again under its number, a cycle trains on what it had decided on: its job exists under this name.
-        const decided = await pinned(store, plan, 'training');
-        if (decided) return { specDigest: decided.digest, trainRows };
-        const specDigest = await putJson(
-          store,
-          JobSpec,
-          await trainingSpec(store, plan, await readSpec(store, plan.specDigest), dataset),
-        );
-        await pin(store, plan, 'training', specDigest);
-        return { specDigest, trainRows };
+        const decision = (await decided(store, plan)) ?? (await decide(store, plan, dataset));
+        const { segments } = await getManifest(store, decision.dataset, 'Dataset');
+        return { specDigest: decision.jobSpec, trainRows: segments.reduce((sum, s) => sum + s.trainRows, 0) };
       });
     },
 
-    async registerModel({ plan, dataset, jobKey, jobSpec, files: list, metrics, durationMs, attempts }) {
+    async registerModel({ plan, jobKey, jobSpec, files: list, metrics, durationMs, attempts }) {
       return await pulse(async () => {
+        const decision = await decided(store, plan);
+        if (decision?.jobSpec !== jobSpec)
+          throw new InvalidInput(`job spec ${jobSpec}: cycle ${plan.loop}/${plan.n} decided on ${decision?.jobSpec}`);
+        const { dataset, warmStart } = decision;
         const files = await getJson(store, FileList, list);
         const signature = await readSignature(store, files);
         const spec = await getJson(store, JobSpec, jobSpec);
         const createdAt = new Date().toISOString();
         const program = await programDigest(spec);
-        const run = await putManifest(store, {
+        const run = await keep(store, plan, 'run', {
           kind: 'Run',
-          parents: [dataset, ...(plan.warmStart ? [plan.warmStart] : [])],
+          parents: [dataset, ...(warmStart ? [warmStart] : [])],
           createdAt,
           job: jobKey,
           jobSpec,
@@ -60,7 +66,7 @@ export function createTrainActivities({ store }: { store: Store }): TrainActivit
           attempts,
         });
         const sizeBytes = files.find(({ path }) => path === modelFileName)!.sizeBytes;
-        const model = await putManifest(store, {
+        const model = await keep(store, plan, 'model', {
           kind: 'Model',
           parents: [run],
           createdAt,
@@ -73,13 +79,30 @@ export function createTrainActivities({ store }: { store: Store }): TrainActivit
           sizeBytes,
           run,
           dataset,
-          ...(plan.warmStart && { warmStart: plan.warmStart }),
+          ...(warmStart && { warmStart }),
         });
-        await pin(store, plan, 'model', model);
         return { model, sizeBytes };
       });
     },
   };
+}
+
+async function decided(store: Store, plan: CyclePlan): Promise<TrainingDecision | undefined> {
+  const found = await pinned(store, plan, 'training');
+  return found && (await getJson(store, TrainingDecision, found));
+}
+
+async function decide(store: Store, plan: CyclePlan, datasetDigest: Digest): Promise<TrainingDecision> {
+  const dataset = await getManifest(store, datasetDigest, 'Dataset');
+  const spec = await trainingSpec(store, plan, await readSpec(store, plan.specDigest), dataset);
+  const decision: TrainingDecision = {
+    schema: 'goto3/training/v1',
+    jobSpec: await putJson(store, JobSpec, spec),
+    dataset: datasetDigest,
+    warmStart: plan.warmStart,
+  };
+  await pin(store, plan, 'training', await putJson(store, TrainingDecision, decision));
+  return decision;
 }
 
 async function trainingSpec(store: Store, plan: CyclePlan, { spec, folder }: Spec, dataset: Dataset): Promise<JobSpec> {

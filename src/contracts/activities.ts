@@ -148,7 +148,7 @@ export interface CyclePlan {
 export interface TrainActivities {
   /** Writes the JobSpec of the fine-tune. */
   prepareTraining(input: { plan: CyclePlan; dataset: Digest }): Promise<{ specDigest: Digest; trainRows: number }>;
-  /** Run and Model manifests of a finished job. */
+  /** Run and Model manifests of a finished job; their lineage is what `prepareTraining` decided on. */
   registerModel(input: {
     plan: CyclePlan;
     dataset: Digest;
@@ -172,6 +172,7 @@ export interface EvaluateActivities {
 }
 
 export interface QuantizeActivities {
+  /** `quantized` 0: nothing could be, and `model` is the one that was given. */
   quantizeModel(input: {
     plan: CyclePlan;
     model: Digest;
@@ -232,10 +233,17 @@ export interface AwaitedJob {
 
 /** `endpoint`, on the control queue. */
 export interface EndpointActivities {
-  /** Desired state and barred digests, so that a new life of the workflow goes on from what is served. */
-  loadEndpoint(input: {
-    endpoint: string;
-  }): Promise<{ desired: RefPosition | null; state: DesiredState | null; barred: Digest[] }>;
+  /**
+   * Desired state and barred digests, so that a new life of the workflow goes on from what is served. Where a hand moved
+   * the ref to something that no replica can follow, `state` is the newest one that they can.
+   */
+  loadEndpoint(input: { endpoint: string }): Promise<{
+    desired: RefPosition | null;
+    state: DesiredState | null;
+    barred: Digest[];
+    /** What the registry says about the models of `state`. */
+    known: { model: Digest; modelName: string; version: number }[];
+  }>;
   readChampion(input: { model: string }): Promise<{ champion: RefPosition | null }>;
   /** Moves the desired ref; throws `RefConflict` when somebody else moved it since `expected`. */
   setDesired(input: {
@@ -258,7 +266,7 @@ export interface EndpointActivities {
   watchDesired(input: {
     endpoint: string;
     expected: RefPosition;
-  }): Promise<{ desired: RefPosition; state: DesiredState; by: string; reason: string }>;
+  }): Promise<{ desired: RefPosition; state: DesiredState | null; by: string; reason: string }>;
   /** Judges delayed labels in the data's own time; "not yet" is a benign failure that is retried. */
   observeProbation(input: {
     endpoint: string;

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { Client } from '@temporalio/client';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { createCycleActivities } from '../activities/cycle.ts';
 import { createDataActivities } from '../activities/data.ts';
 import { createEndpointActivities } from '../activities/endpoint.ts';
@@ -29,6 +29,8 @@ export interface WorkerContext {
   log: Logger;
   /** Names of this machine's GPUs, as `nvidia-smi -L` lists them. */
   gpus: readonly string[];
+  /** Aborted when this worker is asked to leave. */
+  leaving: AbortSignal;
 }
 
 /** A name for this machine that is fit for a task queue and a path. */
@@ -36,6 +38,9 @@ export const hostName = (): string =>
   hostname()
     .toLowerCase()
     .replaceAll(/[^a-z0-9.-]/g, '-');
+
+/** A job that its runner knows nothing about for so long is a person's to look for. */
+const lostAfterMs = 15 * 60_000;
 
 /** The composition root: what the activities of a queue stand on. */
 export async function createActivities({
@@ -45,6 +50,7 @@ export async function createActivities({
   client,
   log,
   gpus,
+  leaving,
 }: WorkerContext): Promise<object> {
   const layout = stateLayout(environment.home);
   const hostEnvironment = inheritedEnvironment();
@@ -54,7 +60,7 @@ export async function createActivities({
       return {
         ...createLoopActivities({ store, client }),
         ...createCycleActivities({ store, client, secrets }),
-        ...createEndpointActivities({ store, pollMs: 200 }),
+        ...createEndpointActivities({ store, pollMs: 200, leaving }),
       };
     case 'cpu': {
       const tools = { node: process.execPath, ...(await findTools({ PATH: hostEnvironment.PATH ?? '' })) };
@@ -78,7 +84,24 @@ export async function createActivities({
         hostEnvironment,
         log: (event, fields) => log.info(fields, event),
       });
-      return createJobActivities({ store, runners: { local }, runnerOfQueue: 'local', pollMs: 200 });
+      return createJobActivities({
+        store,
+        runners: { local },
+        runnerOfQueue: 'local',
+        pollMs: 200,
+        lostAfterMs,
+        isOpen: (workflow) => isOpen(client, workflow),
+        leaving,
+      });
     }
+  }
+}
+
+async function isOpen(client: Client, { workflowId, runId }: { workflowId: string; runId: string }): Promise<boolean> {
+  try {
+    return (await client.workflow.getHandle(workflowId, runId).describe()).status.name === 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
   }
 }

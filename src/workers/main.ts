@@ -10,14 +10,16 @@ import {
 } from '@temporalio/worker';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { hostQueue, type TaskQueue, taskQueues } from '../contracts/names.ts';
+import { readAddresses } from '../stack/addresses.ts';
 import { readEnvironment } from '../stack/environment.ts';
+import { stateLayout } from '../stack/layout.ts';
 import { freePorts } from '../stack/ports.ts';
 import { openStore } from '../store/open.ts';
 import { createActivities, hostName } from './activities.ts';
 import { failureInterceptor } from './failure-interceptor.ts';
 import { findGpus } from './gpus.ts';
 import { serveHealth } from './health.ts';
-import { createLog } from './log.ts';
+import { createLog, type Logger } from './log.ts';
 import { workflowBundle } from './workflow-bundle.ts';
 
 /** Running activities get this long to save and leave; the SDK's default is 0. */
@@ -38,7 +40,7 @@ async function main(): Promise<void> {
     },
   });
   const queue = values.queue as TaskQueue;
-  if (!(queue in taskQueues))
+  if (!Object.hasOwn(taskQueues, queue ?? ''))
     throw new Error(
       `--queue: expected one of ${Object.keys(taskQueues).join(', ')}, got ${JSON.stringify(values.queue)}`,
     );
@@ -70,7 +72,11 @@ async function main(): Promise<void> {
     shutdownSignals: [],
   });
 
-  const address = environment.temporalAddress ?? '127.0.0.1:7233';
+  const leaving = new AbortController();
+  process.once('SIGTERM', () => leaving.abort('SIGTERM')).once('SIGINT', () => leaving.abort('SIGINT'));
+
+  const embedded = readAddresses(stateLayout(environment.home))?.temporal.address;
+  const address = environment.temporalAddress ?? embedded ?? '127.0.0.1:7233';
   const namespace = environment.temporalNamespace;
   // Compression is pure cost on loopback, and digests are all that travels.
   const native = await NativeConnection.connect({ address });
@@ -78,7 +84,15 @@ async function main(): Promise<void> {
   const client = new Client({ connection, namespace });
   const store = await openStore(environment.storeUrl);
   const gpus = queue === 'gpu' ? await findGpus() : [];
-  const activities = await createActivities({ queue, environment, store, client, log, gpus });
+  const activities = await createActivities({
+    queue,
+    environment,
+    store,
+    client,
+    log,
+    gpus,
+    leaving: leaving.signal,
+  });
 
   const options: WorkerOptions = {
     connection: native,
@@ -119,18 +133,30 @@ async function main(): Promise<void> {
   );
   log.info({ queue, address, namespace, gpus: gpus.length, healthPort: health.port }, 'worker started');
 
-  const stop = (signal: NodeJS.Signals): void => {
-    log.info({ signal }, 'worker stops');
-    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
-  };
-  process.once('SIGTERM', stop).once('SIGINT', stop);
   try {
-    await Promise.all(workers.map((worker) => worker.run()));
+    if (!leaving.signal.aborted) await runAll(workers, leaving.signal, log);
   } finally {
     await health.close();
     await connection.close();
     await native.close();
   }
+}
+
+/** Until it is asked to leave, or one of the workers fails: half a worker is none. */
+async function runAll(workers: readonly Worker[], leaving: AbortSignal, log: Logger): Promise<void> {
+  const stop = (): void => {
+    log.info({ signal: leaving.reason as unknown }, 'worker stops');
+    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+  };
+  leaving.addEventListener('abort', stop, { once: true });
+  const runs = workers.map((worker) =>
+    worker.run().catch((error: unknown) => {
+      stop();
+      throw error;
+    }),
+  );
+  const failed = (await Promise.allSettled(runs)).find((run) => run.status === 'rejected');
+  if (failed) throw failed.reason;
 }
 
 main().then(

@@ -281,7 +281,7 @@ export class Worlds {
       },
       async loadEndpoint({ endpoint }) {
         const { desired } = of(endpoint);
-        return { desired: desired?.position ?? null, state: desired?.state ?? null, barred: [] };
+        return { desired: desired?.position ?? null, state: desired?.state ?? null, barred: [], known: [] };
       },
       async readChampion({ model }) {
         return { champion: worlds.of(model).champion };

@@ -1,7 +1,6 @@
 import type { Digest } from '../../contracts/digest.ts';
 import type { CaptureRecord } from '../../contracts/endpoint.ts';
 import type { Store } from '../../store/types.ts';
-import type { DataRow } from './rows.ts';
 
 /** Live answers to join with labels: by inference id, which is the row's id. */
 export interface LiveAnswer {
@@ -17,23 +16,23 @@ const pageRecords = 20_000;
  * last answer counts, should a caller have asked twice.
  */
 export async function liveAnswers(
-  store: Store,
+  store: Pick<Store, 'captures'>,
   endpoint: string,
-  rows: ReadonlyMap<string, DataRow>,
+  rows: { has(id: string): boolean },
   wanted: (record: CaptureRecord) => boolean = ({ shadow, background }) => !shadow && !background,
 ): Promise<Map<string, LiveAnswer>> {
   const answers = new Map<string, LiveAnswer>();
   let cursor: string | undefined;
   while (true) {
     const page = await store.captures.read(endpoint, cursor, pageRecords);
-    for (const record of page.records)
-      if (record.answer && rows.has(record.inferenceId) && wanted(record))
-        answers.set(record.inferenceId, {
-          label: record.answer.label,
-          model: record.model as Digest,
-          timeMs: record.timeMs,
-        });
-    if (page.cursor === cursor || page.records.length === 0) return answers;
+    if (page.records.length === 0) return answers;
+    for (const record of page.records) {
+      const { inferenceId, answer, model, timeMs } = record;
+      // Replicas are read in turn, so the order of the records is not that of their times.
+      const isNewest = (answers.get(inferenceId)?.timeMs ?? 0) <= timeMs;
+      if (answer && isNewest && rows.has(inferenceId) && wanted(record))
+        answers.set(inferenceId, { label: answer.label, model: model as Digest, timeMs });
+    }
     cursor = page.cursor;
   }
 }

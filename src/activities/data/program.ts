@@ -1,25 +1,33 @@
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import { type ChildProcess, spawn } from 'node:child_process';
 import type { LoopSpec } from '../../contracts/loop-spec.ts';
 import { allowedEnvironment } from '../../jobs/container-contract.ts';
-import { type ProgramTools, resolveProgram } from '../../jobs/program.ts';
+import { whyNotRunnable } from '../../jobs/local/executables.ts';
+import { type ProgramTools, resolveProgram, withPriority } from '../../jobs/program.ts';
 import { resolveSecrets, type SecretSource } from '../../jobs/secrets.ts';
-import { badData } from '../failures.ts';
+import { badData, invalidInput } from '../failures.ts';
+import { readLines, UnreadableLine } from './lines.ts';
 
 export interface ProgramDeps {
-  tools: Pick<ProgramTools, 'node' | 'typeScriptLoader'>;
+  tools: ProgramTools;
   secrets: SecretSource;
   hostEnvironment: Readonly<Record<string, string | undefined>>;
+  /** A program that prints nothing for so long hangs, and is ended. Default 30 min: a database may take its time. */
+  quietForMs?: number;
 }
 
 /** A row longer than this is a program that forgot its line ends. */
-const longestLine = 16 * 2 ** 20;
-const stderrTail = 4_000;
+const longestLineBytes = 16 * 2 ** 20;
+/** What is kept of stderr, and what of it an error shows; the difference hides secrets that the first cut would halve. */
+const stderrKept = 64_000;
+const stderrShown = 4_000;
+const quietForMs = 30 * 60_000;
 
 /**
  * Runs the data program: JSON lines on stdout from `--since <cursor>`, the last one `{"cursor": "..."}`. Calls `onRow` for
- * each line before it and returns the next cursor. A program that fails throws with the end of its stderr (retried: its
- * database may come back); one that breaks the contract is `BadData`.
+ * each line before it and returns the next cursor. The program and what it started are gone when this returns or throws.
+ *
+ * A program that fails throws with the end of its stderr, without its secrets (retried: its database may come back); one
+ * that breaks the contract is `BadData`; one that is not there is `InvalidInput`.
  */
 export async function runDataProgram(
   deps: ProgramDeps,
@@ -27,64 +35,104 @@ export async function runDataProgram(
   signal: AbortSignal,
   onRow: (value: unknown, lineNumber: number) => void | Promise<void>,
 ): Promise<string> {
-  const [command, ...argv] = resolveProgram([...data.program, '--since', since], folder, deps.tools);
+  const name = data.program.join(' ');
+  const environment = allowedEnvironment(deps.hostEnvironment);
+  const program = resolveProgram([...data.program, '--since', since], folder, deps.tools);
+  const problem = whyNotRunnable(program[0]!, folder, environment.PATH ?? '');
+  if (problem !== undefined) throw invalidInput(`the data program cannot be started: ${problem}`);
+  const secrets = await resolveSecrets(data.env, deps.secrets);
+  const plain = Object.entries(data.env).flatMap(([key, value]) => (typeof value === 'string' ? [[key, value]] : []));
+
+  signal.throwIfAborted();
+  const [command, ...argv] = withPriority(program, 0, deps.tools);
   const child = spawn(command!, argv, {
     cwd: folder,
-    env: {
-      ...allowedEnvironment(deps.hostEnvironment),
-      ...(await resolveSecrets(data.env, deps.secrets)),
-      ...plainOf(data.env),
-    },
+    env: { ...environment, ...secrets, ...Object.fromEntries(plain) },
     stdio: ['ignore', 'pipe', 'pipe'],
-    signal,
-    killSignal: 'SIGKILL',
+    // A group of its own, so that what it starts ends with it.
+    detached: true,
   });
-  let stderr = '';
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-    stderr = (stderr + chunk).slice(-stderrTail);
-  });
-  const ended = new Promise<string | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code, killedBy) =>
-      resolve(code === 0 ? null : killedBy ? `was ended by ${killedBy}` : `ended with exit code ${code}`),
-    );
-  });
-  // Without a listener an early spawn error would be an unhandled rejection while lines are awaited.
-  ended.catch(() => undefined);
+  const end = endOf(child);
+  const stderr = tailOf(child.stderr!, stderrKept);
+  let hangs = false;
+  const quiet = setTimeout(() => {
+    hangs = true;
+    killGroup(child);
+  }, deps.quietForMs ?? quietForMs);
+  const stop = (): void => killGroup(child);
+  signal.addEventListener('abort', stop);
 
   let last: unknown;
   let lineNumber = 0;
   try {
-    for await (const line of createInterface({ input: child.stdout, crlfDelay: Number.POSITIVE_INFINITY })) {
-      if (line === '') continue;
-      if (line.length > longestLine)
-        throw badData(`${data.program.join(' ')}: line ${lineNumber + 1} is longer than ${longestLine} characters`);
+    for await (const line of readLines(child.stdout!, longestLineBytes)) {
+      quiet.refresh();
       if (lineNumber > 0) await onRow(last, lineNumber);
-      lineNumber += 1;
-      last = parseLine(line, lineNumber, data.program);
+      lineNumber = line.number;
+      last = parseJson(line.text, line.number, name);
     }
+    const failure = await end;
+    signal.throwIfAborted();
+    if (hangs) throw new Error(`the data program ${name} printed nothing for too long and was ended`);
+    if (failure !== null)
+      throw new Error(
+        `the data program ${name} ${failure}: ${shown(stderr(), Object.values(secrets)) || 'nothing on stderr'}`,
+      );
   } catch (error) {
-    child.kill('SIGKILL');
-    throw error;
+    throw error instanceof UnreadableLine ? badData(`${name}: ${error.message}`) : error;
+  } finally {
+    clearTimeout(quiet);
+    signal.removeEventListener('abort', stop);
+    killGroup(child);
   }
-  const failure = await ended;
-  if (failure !== null)
-    throw new Error(`the data program ${data.program.join(' ')} ${failure}: ${stderr.trim() || 'nothing on stderr'}`);
-  const cursor = (last as { cursor?: unknown } | undefined)?.cursor;
+  const cursor = (last as { cursor?: unknown } | null | undefined)?.cursor;
   if (typeof cursor !== 'string' || cursor.length > 4_096)
-    throw badData(`${data.program.join(' ')}: the last line must be {"cursor": "..."}, the --since of the next run`);
+    throw badData(`${name}: the last line must be {"cursor": "..."}, the --since of the next run`);
   return cursor;
 }
 
-function parseLine(line: string, lineNumber: number, program: readonly string[]): unknown {
+/** How it ended, in words, or null for exit code 0. What it leaves running must not hold its pipes open. */
+function endOf(child: ChildProcess): Promise<string | null> {
+  child.once('exit', () => killGroup(child));
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(`could not be started: ${error.message}`));
+    child.once('close', (code, killedBy) =>
+      resolve(code === 0 ? null : killedBy ? `was ended by ${killedBy}` : `ended with exit code ${code}`),
+    );
+  });
+}
+
+function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return;
   try {
-    return JSON.parse(line) as unknown;
+    process.kill(-child.pid, 'SIGKILL');
   } catch {
-    throw badData(`${program.join(' ')}: line ${lineNumber} is not JSON`);
+    // ESRCH: nobody is left.
   }
 }
 
-const plainOf = (env: LoopSpec['data']['env']): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(env).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : [])),
-  );
+function tailOf(stream: NodeJS.ReadableStream, length: number): () => string {
+  let tail = '';
+  stream.setEncoding('utf8');
+  stream.on('data', (chunk: string) => {
+    tail = (tail + chunk).slice(-length);
+  });
+  return () => tail;
+}
+
+/** Programs like to quote the address that they could not reach, password and all. */
+function shown(stderr: string, secrets: readonly string[]): string {
+  let text = stderr;
+  for (const secret of secrets.filter((value) => value !== '').sort((a, b) => b.length - a.length))
+    for (const form of [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1)])
+      text = text.replaceAll(form, '***');
+  return text.trim().slice(-stderrShown);
+}
+
+function parseJson(line: string, lineNumber: number, program: string): unknown {
+  try {
+    return JSON.parse(line) as unknown;
+  } catch {
+    throw badData(`${program}: line ${lineNumber} is not JSON`);
+  }
+}

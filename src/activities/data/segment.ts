@@ -1,93 +1,120 @@
-import { once } from 'node:events';
-import { createReadStream, createWriteStream, type WriteStream } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { finished } from 'node:stream/promises';
 import type { Digest } from '../../contracts/digest.ts';
 import type { DatasetSegment } from '../../contracts/manifests.ts';
 import { isHoldout, normaliseForHash } from '../../stats/holdout.ts';
 import { digestOf } from '../../store/canonical-json.ts';
 import type { Store } from '../../store/types.ts';
-import type { DataRow } from './rows.ts';
+import { type DataRow, lineOf } from './rows.ts';
+
+/** What becomes known only when all rows have been read. */
+export type SegmentFacts = Pick<DatasetSegment, 'schemaErrors' | 'redelivered'>;
+
+const parts = ['rows', 'train', 'holdout'] as const;
+type Part = (typeof parts)[number];
 
 /**
  * One run of the data program as three blobs: all rows, those to train on, those held out for ever. Rows stream through
  * temporary files, so a segment may be larger than memory.
+ *
+ * @param fill gives the rows one by one
+ * @returns null for nothing at all: no rows, and none that were wrong
  */
-export class SegmentWriter {
-  private readonly store: Store;
-  private readonly holdoutShare: number;
-  private readonly folder: string;
-  private readonly streams: Record<'rows' | 'train' | 'holdout', WriteStream>;
-  private readonly counts = { rows: 0, train: 0, holdout: 0 };
-  private readonly classCounts: Record<string, number> = {};
+export async function writeSegment(
+  store: Pick<Store, 'blobs'>,
+  holdoutShare: number,
+  fill: (add: (row: DataRow) => Promise<void>) => Promise<SegmentFacts>,
+): Promise<DatasetSegment | null> {
+  const folder = await mkdtemp(join(tmpdir(), 'goto3-segment-'));
+  const files = {} as Record<Part, LineFile>;
+  try {
+    for (const part of parts) files[part] = await LineFile.create(join(folder, part));
+    const counts = new SegmentCounts();
+    const facts = await fill(async (row) => {
+      const contentHash = digestOf(normaliseForHash(row.features));
+      counts.add(row, contentHash);
+      const line = lineOf(row);
+      await files.rows.add(line);
+      await files[isHoldout(contentHash, holdoutShare) ? 'holdout' : 'train'].add(line);
+    });
+    if (files.rows.lines === 0 && Object.keys(facts.schemaErrors).length === 0) return null;
+    return {
+      rows: await files.rows.put(store),
+      rowCount: files.rows.lines,
+      train: await files.train.put(store),
+      trainRows: files.train.lines,
+      holdout: await files.holdout.put(store),
+      holdoutRows: files.holdout.lines,
+      ...counts.summary(),
+      ...facts,
+    };
+  } finally {
+    for (const file of Object.values(files)) await file.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+class SegmentCounts {
+  private readonly classes = new Map<string, number>();
   private readonly hashes = new Set<string>();
   private repeats = 0;
   private from = '';
   private to = '';
 
-  private constructor(store: Store, holdoutShare: number, folder: string) {
-    this.store = store;
-    this.holdoutShare = holdoutShare;
-    this.folder = folder;
-    this.streams = { rows: this.create('rows'), train: this.create('train'), holdout: this.create('holdout') };
-  }
-
-  static async open(store: Store, holdoutShare: number): Promise<SegmentWriter> {
-    return new SegmentWriter(store, holdoutShare, await mkdtemp(join(tmpdir(), 'goto3-segment-')));
-  }
-
-  async add(row: DataRow): Promise<void> {
-    const line = `${JSON.stringify(row)}\n`;
-    const contentHash = digestOf(normaliseForHash(row.features));
-    const side = isHoldout(contentHash, this.holdoutShare) ? 'holdout' : 'train';
-    for (const name of ['rows', side] as const) {
-      this.counts[name] += 1;
-      if (!this.streams[name].write(line)) await once(this.streams[name], 'drain');
-    }
-    this.classCounts[row.label] = (this.classCounts[row.label] ?? 0) + 1;
+  add({ label, time }: DataRow, contentHash: string): void {
+    this.classes.set(label, (this.classes.get(label) ?? 0) + 1);
     if (this.hashes.has(contentHash)) this.repeats += 1;
     else this.hashes.add(contentHash);
-    if (this.from === '' || row.time < this.from) this.from = row.time;
-    if (row.time > this.to) this.to = row.time;
+    if (this.from === '' || time < this.from) this.from = time;
+    if (time > this.to) this.to = time;
   }
 
-  /** Null without rows. */
-  async finish(schemaErrors: Record<string, number>, redelivered: number): Promise<DatasetSegment | null> {
-    try {
-      for (const stream of Object.values(this.streams)) stream.end();
-      await Promise.all(Object.values(this.streams).map((stream) => finished(stream)));
-      if (this.counts.rows === 0 && Object.keys(schemaErrors).length === 0) return null;
-      return {
-        rows: await this.put('rows'),
-        rowCount: this.counts.rows,
-        train: await this.put('train'),
-        trainRows: this.counts.train,
-        holdout: await this.put('holdout'),
-        holdoutRows: this.counts.holdout,
-        classCounts: this.classCounts,
-        repeats: this.repeats,
-        redelivered,
-        schemaErrors,
-        from: this.from,
-        to: this.to,
-      };
-    } finally {
-      await this.discard();
-    }
+  summary(): Pick<DatasetSegment, 'classCounts' | 'repeats' | 'from' | 'to'> {
+    const { repeats, from, to } = this;
+    return { classCounts: Object.fromEntries(this.classes), repeats, from, to };
+  }
+}
+
+const bufferCharacters = 2 ** 18;
+
+class LineFile {
+  lines = 0;
+  private readonly path: string;
+  private readonly handle: FileHandle;
+  private pending: string[] = [];
+  private pendingCharacters = 0;
+
+  private constructor(path: string, handle: FileHandle) {
+    this.path = path;
+    this.handle = handle;
   }
 
-  async discard(): Promise<void> {
-    for (const stream of Object.values(this.streams)) stream.destroy();
-    await rm(this.folder, { recursive: true, force: true });
+  static async create(path: string): Promise<LineFile> {
+    return new LineFile(path, await open(path, 'wx', 0o600));
   }
 
-  private create(name: string): WriteStream {
-    return createWriteStream(join(this.folder, name));
+  async add(line: string): Promise<void> {
+    this.lines += 1;
+    this.pending.push(line);
+    this.pendingCharacters += line.length;
+    if (this.pendingCharacters >= bufferCharacters) await this.flush();
   }
 
-  private async put(name: string): Promise<Digest> {
-    return await this.store.blobs.put(createReadStream(join(this.folder, name)));
+  async put(store: Pick<Store, 'blobs'>): Promise<Digest> {
+    await this.flush();
+    return await store.blobs.put(createReadStream(this.path));
+  }
+
+  async close(): Promise<void> {
+    await this.handle.close();
+  }
+
+  private async flush(): Promise<void> {
+    const text = this.pending.join('');
+    this.pending = [];
+    this.pendingCharacters = 0;
+    await this.handle.appendFile(text);
   }
 }

@@ -1,60 +1,89 @@
 import type { Digest } from '../../contracts/digest.ts';
+import type { Dataset } from '../../contracts/manifests.ts';
 import { refNames } from '../../contracts/names.ts';
-import { decideProbation, type ProbationDecision, type ProbationEvidence } from '../../stats/probation.ts';
+import { decideProbation } from '../../stats/probation.ts';
 import { getManifest } from '../../store/manifests.ts';
 import type { Store } from '../../store/types.ts';
 import { liveAnswers } from '../data/live-answers.ts';
-import { type DataRow, readRows } from '../data/rows.ts';
+import { readRows } from '../data/rows.ts';
 
 /** A version that is within its margin is rolled back at most this often, however many labels arrive. */
 const alpha = 0.01;
 
-/** The newest time in the loop's accepted data: probation runs on the data's own clock (DESIGN §5). */
-export async function dataClock(store: Store, loop: string): Promise<string> {
-  const ref = await store.refs.read(refNames.dataset(loop));
-  if (!ref) return '';
-  const { segments } = await getManifest(store, ref.digest, 'Dataset');
-  return segments.reduce((newest, { to }) => (to > newest ? to : newest), '');
+export interface Probation {
+  endpoint: string;
+  loop: string;
+  model: Digest;
+  /** In the data's own time. */
+  forMs: number;
+  accuracyLoss: number;
+  /** Wall clock. */
+  sinceMs: number;
 }
 
 /**
  * Labels that have arrived since probation began, against what the version answered live and what the version before
- * answered beside it as a shadow: paired, so that a hard week blames neither.
+ * answered beside it as a shadow: paired, so that a hard week blames neither. It passes when the loop's accepted data
+ * has moved on for long enough by its own clock (DESIGN §5). When it began, the store says: another attempt, or another
+ * life of the workflow, counts from the same moment.
  */
 export async function judgeProbation(
   store: Store,
-  input: { endpoint: string; loop: string; model: Digest; accuracyLoss: number; sinceMs: number },
-): Promise<ProbationDecision> {
-  const rows = await labelledRows(store, input.loop);
-  const since = (timeMs: number): boolean => timeMs >= input.sinceMs;
+  input: Probation,
+): Promise<{ outcome: 'passed' | 'rollback' | 'continue'; reason: string }> {
+  const now = await datasetAt(store, input.loop);
+  const then = await datasetAt(store, input.loop, new Date(input.sinceMs));
+  const labels = await labelsSince(store, now, then);
+  const { endpoint, model, sinceMs } = input;
   const ours = await liveAnswers(
     store,
-    input.endpoint,
-    rows,
-    (r) => !r.shadow && !r.background && r.model === input.model && since(r.timeMs),
+    endpoint,
+    labels,
+    (r) => !r.shadow && !r.background && r.model === model && r.timeMs >= sinceMs,
   );
   const before = await liveAnswers(
     store,
-    input.endpoint,
-    rows,
-    (r) => r.shadow && r.variant === 'stable' && since(r.timeMs),
+    endpoint,
+    ours,
+    (r) => r.shadow && !r.background && r.variant === 'stable' && r.timeMs >= sinceMs,
   );
-  const evidence: Extract<ProbationEvidence, { kind: 'paired' }> = { kind: 'paired', rows: 0, gained: 0, lost: 0 };
-  for (const [id, { label }] of ours) {
-    const theirs = before.get(id);
-    if (!theirs) continue;
-    const truth = rows.get(id)!.label;
-    evidence.rows += 1;
-    if (label === truth && theirs.label !== truth) evidence.gained += 1;
-    if (label !== truth && theirs.label === truth) evidence.lost += 1;
+  let [gained, lost] = [0, 0];
+  for (const [id, theirs] of before) {
+    const truth = labels.get(id);
+    const [isRight, wasRight] = [ours.get(id)!.label === truth, theirs.label === truth];
+    if (isRight && !wasRight) gained += 1;
+    if (!isRight && wasRight) lost += 1;
   }
-  return decideProbation(evidence, { accuracyMargin: input.accuracyLoss, alpha });
+  const { decision, reason } = decideProbation(
+    { kind: 'paired', rows: before.size, gained, lost },
+    { accuracyMargin: input.accuracyLoss, alpha },
+  );
+  if (decision === 'rollback') return { outcome: 'rollback', reason };
+  const isOver = Date.parse(newestTime(now)) >= Date.parse(newestTime(then)) + input.forMs;
+  return { outcome: isOver ? 'passed' : 'continue', reason };
 }
 
-async function labelledRows(store: Store, loop: string): Promise<Map<string, DataRow>> {
-  const rows = new Map<string, DataRow>();
-  const ref = await store.refs.read(refNames.dataset(loop));
-  const segments = ref ? (await getManifest(store, ref.digest, 'Dataset')).segments : [];
-  for (const segment of segments) for await (const row of readRows(store, segment.rows)) rows.set(row.id, row);
-  return rows;
+async function datasetAt(store: Store, loop: string, at?: Date): Promise<Dataset | undefined> {
+  const ref = await store.refs.read(refNames.dataset(loop), at);
+  return ref && (await getManifest(store, ref.digest, 'Dataset'));
+}
+
+/** No data, no time: NaN compares as not over. */
+const newestTime = (dataset: Dataset | undefined): string =>
+  dataset?.segments
+    .map(({ to }) => to)
+    .sort()
+    .at(-1) ?? '';
+
+/** By row id. Rows that were there before are what the version was trained on. */
+async function labelsSince(
+  store: Store,
+  now: Dataset | undefined,
+  then: Dataset | undefined,
+): Promise<Map<string, string>> {
+  const labels = new Map<string, string>();
+  const old = new Set(then?.segments.map(({ rows }) => rows));
+  for (const segment of now?.segments ?? [])
+    if (!old.has(segment.rows)) for await (const { id, label } of readRows(store, segment.rows)) labels.set(id, label);
+  return labels;
 }

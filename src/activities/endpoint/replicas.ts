@@ -21,15 +21,14 @@ const answerWithinMs = 2_000;
 
 /** Replicas that registered and did not leave, with what each says that it serves. */
 export async function replicasOf(store: Store, endpoint: string): Promise<Replica[]> {
-  const replicas: Replica[] = [];
+  const asked: Promise<Replica>[] = [];
   for await (const name of store.refs.list(`endpoints/${endpoint}/replicas/`)) {
     const ref = await store.refs.read(name);
     if (!ref) continue;
-    const registration = await getJson(store, ReplicaRegistration, ref.digest);
-    if (registration.stoppedAt !== undefined) continue;
-    replicas.push({ replica: registration.replica, url: registration.url, ...(await ask(registration.url)) });
+    const { replica, url, stoppedAt } = await getJson(store, ReplicaRegistration, ref.digest);
+    if (stoppedAt === undefined) asked.push(ask(url).then((answer) => ({ replica, url, ...answer })));
   }
-  return replicas;
+  return await Promise.all(asked);
 }
 
 async function ask(url: string): Promise<Pick<Replica, 'generation' | 'error'>> {
@@ -58,14 +57,14 @@ export function generationServed(
     const refs = replicas.length === 0 ? 'no replica is registered' : `none of ${replicas.length} replicas answers`;
     return { serving: false, failed: false, detail: refs };
   }
-  const behind = answering.filter((r) => r.generation! < generation);
+  const behind = answering.filter((r) => r.generation !== generation);
   const broken = behind.find((r) => r.error?.generation === generation);
   if (broken) return { serving: false, failed: true, detail: `${broken.replica}: ${broken.error!.message}` };
   if (behind.length > 0)
     return {
       serving: false,
       failed: false,
-      detail: `${behind.map((r) => r.replica).join(', ')} still serve an earlier generation`,
+      detail: `${behind.map((r) => r.replica).join(', ')} serve another generation`,
     };
   return {
     serving: true,
