@@ -9,7 +9,7 @@ import { findReport, parseCycleId } from '../cycle-reports.ts';
 import { NotFoundError } from '../errors.ts';
 import { phasesOf } from './cycle-facts.ts';
 import { lineageLines } from './lineage-lines.ts';
-import { facts, type Output, type Paint, sections, table } from './output.ts';
+import { facts, type Page, type Paint, sections, table } from './output.ts';
 import { clock, count, percent, plural } from './words.ts';
 
 export interface Explanation {
@@ -40,7 +40,7 @@ export async function explainCycle(store: Store, id: string): Promise<Explanatio
   };
 }
 
-export function explanationText({ report, verdict, deployment, lineage: nodes }: Explanation, output: Output): string {
+export function explanationText({ report, verdict, deployment, lineage: nodes }: Explanation, output: Page): string {
   const { paint } = output;
   return sections(
     [
@@ -53,7 +53,7 @@ export function explanationText({ report, verdict, deployment, lineage: nodes }:
   );
 }
 
-export function reportText(report: CycleReport, output: Output): string {
+export function reportText(report: CycleReport, output: Page): string {
   const { paint } = output;
   const { startedAt, endedAt, rowCount, newRows, metrics, championMetrics } = report;
   const phases = Object.entries(phasesOf(report) ?? {});
@@ -103,7 +103,7 @@ export function reportText(report: CycleReport, output: Output): string {
   );
 }
 
-function verdictText({ verdict }: VerdictManifest, output: Output): string {
+function verdictText({ verdict }: VerdictManifest, output: Page): string {
   const { result, bounds, reasons, rows, rowsNeeded } = verdict;
   const { paint } = output;
   const colour = { pass: paint.green, fail: paint.red, inconclusive: paint.yellow }[result];
@@ -130,7 +130,7 @@ function verdictText({ verdict }: VerdictManifest, output: Output): string {
   ].join('\n');
 }
 
-function deploymentText({ endpoint, outcome, reason, steps }: Deployment, output: Output): string {
+function deploymentText({ endpoint, outcome, reason, steps }: Deployment, output: Page): string {
   return [
     `${outcome} on ${endpoint}: ${reason}`,
     table(

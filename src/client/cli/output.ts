@@ -3,6 +3,13 @@ import pc from 'picocolors';
 
 export type Paint = ReturnType<typeof pc.createColors>;
 
+/** What a text is laid out for. */
+export interface Page {
+  readonly paint: Paint;
+  /** Columns of the terminal; undefined when nobody looks at one, and then nothing is cut. */
+  readonly width: number | undefined;
+}
+
 /** What a command has to say: the same facts for programs and for people. */
 export interface Result {
   /** For `--json`. */
@@ -25,10 +32,9 @@ export interface OutputOptions {
  * Results go to stdout, everything else to stderr. With `--json` stdout gets exactly one JSON document. Text of programs
  * and people is in what we print, so control characters are shown, never sent to the terminal.
  */
-export class Output {
+export class Output implements Page {
   readonly json: boolean;
   readonly paint: Paint;
-  /** Columns of the terminal; undefined when nobody looks at one, and then nothing is cut. */
   readonly width: number | undefined;
   /** A person is at both ends and can be asked. */
   readonly interactive: boolean;
@@ -76,11 +82,7 @@ const numeric = /^(?:[-+]?\d[\d,.]*(?: ?(?:%|pt|ms|s|B|KiB|MiB|GiB|TiB))?|–)?$
  * Aligned columns; those with nothing but numbers are right-aligned. With a `width`, the last column is cut to fit.
  * No rows: no lines, the caller says what that means.
  */
-export function table(
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-  { paint, width }: Pick<Output, 'paint' | 'width'>,
-): string {
+export function table(head: readonly string[], rows: readonly (readonly string[])[], { paint, width }: Page): string {
   if (rows.length === 0) return '';
   const cells = rows.map((row) => row.map((cell) => cell.replaceAll(/\s*[\r\n]+\s*/g, ' ')));
   const widths = head.map((title, i) => Math.max(length(title), ...cells.map((row) => length(row[i] ?? ''))));

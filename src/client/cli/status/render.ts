@@ -1,8 +1,8 @@
-import { type Output, sections, table } from '../output.ts';
+import { type Page, sections, table } from '../output.ts';
 import { ago, clock, short } from '../words.ts';
 import type { StatusPage } from './collect.ts';
 
-export function statusText(page: StatusPage, output: Output): string {
+export function statusText(page: StatusPage, output: Page): string {
   const { paint } = output;
   const { stack, temporal, loops, cycles, endpoints, attention, problems } = page;
   const health = { ok: paint.green('ok'), unhealthy: paint.yellow('unhealthy'), dead: paint.red('dead') };
