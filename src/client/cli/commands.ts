@@ -13,13 +13,15 @@ import { registerStatus } from './commands/status.ts';
 import { registerStore } from './commands/store.ts';
 import { registerVerdict } from './commands/verdict.ts';
 import { registerWorker } from './commands/worker.ts';
+import { registerDemo } from './demo.ts';
 
 /**
- * Every command of `goto3`, in the order of `--help`; a new one (`demo`) is one file and one line here. These modules are
+ * Every command of `goto3`, in the order of `--help`; a new one is one file and one line here. These modules are
  * loaded at every start, so they import what is heavy inside their actions.
  */
 export const commandGroups: readonly ((program: Command) => void)[] = [
   registerStack,
+  registerDemo,
   registerDoctor,
   registerStatus,
   registerFile,

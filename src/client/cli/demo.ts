@@ -1,0 +1,48 @@
+import type { Command } from 'commander';
+import { InvalidArgument } from '../errors.ts';
+import { define, runs } from './command.ts';
+
+interface Options {
+  weeks?: string;
+  rate: string;
+  keep?: boolean;
+  home?: string;
+}
+
+export function registerDemo(program: Command): void {
+  define(
+    program,
+    'demo',
+    'run examples/spam-filter on the mail of 2002, week by week, from an empty stack to the end of the data',
+    [
+      'demo                              eleven weeks of mail in a few minutes; tables and a chart at the end',
+      'demo --weeks 2                    the first two weeks',
+      'demo --keep                       stay up at the end: look around in the Web UI, then Ctrl-C',
+      'demo --json > demo.json           the result as one JSON document, progress on stderr',
+    ],
+  )
+    .option('--weeks <n>', 'only the first n weeks of the replay')
+    .option('--rate <n>', 'background requests per second while a canary runs', '150')
+    .option('--keep', 'stay up after the end, until Ctrl-C')
+    .option('--home <folder>', 'state folder, emptied at the start (default: demo in the state folder)')
+    .action(
+      runs<Options>(async (session, { weeks, rate, keep, home }) => {
+        const options = {
+          rate: wholeNumber('--rate', rate),
+          ...(weeks !== undefined && { weeks: wholeNumber('--weeks', weeks) }),
+          ...(keep !== undefined && { keep }),
+          ...(home !== undefined && { home }),
+        };
+        const { runDemo } = await import('./demo/run.ts');
+        process.exitCode = await runDemo(session, options);
+        return undefined;
+      }),
+    );
+}
+
+function wholeNumber(option: string, text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || !Number.isSafeInteger(value))
+    throw new InvalidArgument(`${option} ${JSON.stringify(text)}: expected a whole number of 1 or more`);
+  return value;
+}
