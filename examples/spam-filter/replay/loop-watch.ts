@@ -42,10 +42,12 @@ export async function untilLoopIsIdle(
   };
   // The cycle is watched beside the loop: what it is at is for show, and must not hold the replay up.
   let cycle: CycleStatus | undefined;
-  let asking: Promise<void> | undefined;
+  let isAsking = false;
   let watching = true;
   const askCycle = (n: number): void => {
-    asking ??= goto3
+    if (isAsking) return;
+    isAsking = true;
+    void goto3
       .cycle(`${loop}/${n}`)
       .status()
       .then((status) => {
@@ -55,7 +57,7 @@ export async function untilLoopIsIdle(
       // It has ended since, or has not begun: the next look tells.
       .catch(() => undefined)
       .finally(() => {
-        asking = undefined;
+        isAsking = false;
       });
   };
   const look = async (): Promise<LoopStatus | undefined> => {
