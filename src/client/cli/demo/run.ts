@@ -130,18 +130,19 @@ const ownEnvironment = (environment: Environment, { layout }: DemoHome): Environ
 
 async function bringUpStack(environment: Environment, home: DemoHome, progress: Progress): Promise<Stack> {
   const waiting = new Set<string>();
-  const tell = (): void => progress.now('starting', `${[...waiting].join(', ') || 'the Temporal CLI'}`);
+  const tell = (): void => progress.now('starting', [...waiting].join(', ') || 'the Temporal CLI');
   tell();
   return await bringUp({
     environment: ownEnvironment(environment, home),
     endpoints: [endpoint],
     log: (line) => progress.note(line),
     onEvent: (event) => {
-      if (event.kind === 'started') waiting.add(event.name);
-      else if (event.kind === 'ready') waiting.delete(event.name);
-      // Starting and stopping is what the demo does; anything else is worth a line.
-      else if (!['stopping', 'stopped', 'healthy', 'unhealthy'].includes(event.kind)) progress.note(eventLine(event));
-      tell();
+      if (event.kind === 'started' || event.kind === 'ready') {
+        if (event.kind === 'started') waiting.add(event.name);
+        else waiting.delete(event.name);
+        if (waiting.size > 0) tell();
+        // That children stop at the end is what was asked for; any other news is worth a line.
+      } else if (event.kind !== 'stopping' && event.kind !== 'stopped') progress.note(eventLine(event));
     },
   });
 }
