@@ -8,6 +8,7 @@ import { InvalidFile } from '../../src/client/errors.ts';
 import { checkLoop, readLoopFile } from '../../src/client/loop-file.ts';
 import { parseYaml } from '../../src/client/yaml.ts';
 
+const loopFile = fileURLToPath(new URL('./loop.yaml', import.meta.url));
 const example = fileURLToPath(new URL('../../examples/spam-filter/loop.yaml', import.meta.url));
 // biome-ignore lint/suspicious/noExplicitAny: the tests break the file on purpose
 type Broken = any;
@@ -56,7 +57,7 @@ describe('loop file: YAML', () => {
     });
 
   it('takes a byte order mark', async () => {
-    const text = Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), await readFile(example)]);
+    const text = Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), await readFile(loopFile)]);
     assert.equal(checkLoop('loop.yaml', parseYaml('loop.yaml', text)).loop, 'spam-filter');
   });
 
@@ -83,7 +84,7 @@ describe('loop file: YAML', () => {
 describe('loop file: spec', () => {
   let text: string;
   before(async () => {
-    text = await readFile(example, 'utf8');
+    text = await readFile(loopFile, 'utf8');
   });
   const broken = (edit: (spec: Broken) => void): readonly string[] => {
     const spec: Broken = parse(text);
@@ -224,6 +225,10 @@ describe('loop file: spec', () => {
         `expected ${JSON.stringify(expected)} in ${JSON.stringify(problems)}`,
       );
     });
+
+  it('takes the example', async () => {
+    assert.equal((await readLoopFile(example)).spec.loop, 'spam-filter');
+  });
 
   it('names every field that is wrong, not only the first', () => {
     assert.equal(

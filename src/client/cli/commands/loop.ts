@@ -107,9 +107,11 @@ export function registerLoop(program: Command): void {
     .option('--yes', 'do not ask')
     .action(
       runs<{ yes?: boolean }, [name: string]>(async (session, { yes }, name) => {
+        if (!yes && !session.output.interactive)
+          throw new InvalidArgument(`loop delete ${name}: nobody can be asked here; say --yes to mean it`);
         const goto3 = await session.goto3();
         const handle = goto3.loop(name);
-        if (!yes && !(await confirmed(session, name)))
+        if (!yes && !(await confirmed(name)))
           return { document: { loop: name, deleted: false }, text: 'nothing was changed' };
         const done = await handle.delete({ waitMs: deleteWaitMs });
         const workflow = {
@@ -139,9 +141,7 @@ async function serverIfThere(session: Session) {
   }
 }
 
-async function confirmed(session: Session, loop: string): Promise<boolean> {
-  if (!session.output.interactive)
-    throw new InvalidArgument(`loop delete ${loop}: nobody can be asked here; say --yes to mean it`);
+async function confirmed(loop: string): Promise<boolean> {
   const { createInterface } = await import('node:readline/promises');
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {

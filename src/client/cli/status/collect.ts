@@ -37,14 +37,20 @@ const serverWithinMs = 9_000;
 /** Everything on one page, from whatever answers: processes, store, server, workflows. */
 export async function collectStatus(session: Session): Promise<StatusPage> {
   const { home } = session.environment;
-  const [stack, stored, server] = await Promise.all([
+  const store = session.store();
+  const [stack, applied, served, server] = await Promise.all([
     within(localWithinMs, 'stack', stackStatus(stateLayout(home))),
-    within(localWithinMs, 'store', session.store().then(fromStore)),
+    within(
+      localWithinMs,
+      'loops in the store',
+      store.then((opened) => listLoops(opened, undefined)),
+    ),
+    within(localWithinMs, 'endpoints in the store', store.then(endpointsOf)),
     within(serverWithinMs, 'Temporal', fromServer(session)),
   ]);
   const open = server.value;
-  const loops = (stored.value?.loops ?? []).map((loop) => withPresent(loop, open?.loops));
-  const endpoints = stored.value?.endpoints ?? [];
+  const loops = (applied.value ?? []).map((loop) => withPresent(loop, open?.loops));
+  const endpoints = served.value ?? [];
   return {
     home,
     stack: stack.value ?? null,
@@ -54,19 +60,17 @@ export async function collectStatus(session: Session): Promise<StatusPage> {
     endpoints,
     attention: attention(open?.loops ?? [], open?.cycles ?? [], endpoints),
     problems: [
-      ...[stack.problem, stored.problem, server.problem].filter((p) => p !== undefined),
+      ...[stack.problem, applied.problem, served.problem, server.problem].filter((p) => p !== undefined),
       ...(open?.workers ?? []).map(({ problem }) => problem).filter((p) => p !== null),
     ],
   };
 }
 
-async function fromStore(store: Store) {
-  const endpoints: StatusPage['endpoints'] = [];
-  for await (const name of endpointNames(store)) {
-    const facts = await endpointFacts(store, name);
-    if (facts) endpoints.push({ name, ...facts });
-  }
-  return { loops: await listLoops(store, undefined), endpoints };
+async function endpointsOf(store: Store): Promise<StatusPage['endpoints']> {
+  const names: string[] = [];
+  for await (const name of endpointNames(store)) names.push(name);
+  const all = await Promise.all(names.map(async (name) => ({ name, facts: await endpointFacts(store, name) })));
+  return all.flatMap(({ name, facts }) => (facts ? [{ name, ...facts }] : []));
 }
 
 async function fromServer(session: Session) {
