@@ -11,7 +11,7 @@ import { createLoopActivities } from '../activities/loop.ts';
 import { ModelFolders } from '../activities/model-folders.ts';
 import { createQuantizeActivities } from '../activities/quantize.ts';
 import { createTrainActivities } from '../activities/train.ts';
-import type { TaskQueue } from '../contracts/names.ts';
+import { machineName, type TaskQueue } from '../contracts/names.ts';
 import { createLocalRunner } from '../jobs/local/runner.ts';
 import { findTools } from '../jobs/local/tools.ts';
 import { channelsFromBlobs } from '../jobs/materialise.ts';
@@ -33,11 +33,8 @@ export interface WorkerContext {
   leaving: AbortSignal;
 }
 
-/** A name for this machine that is fit for a task queue and a path. */
-export const hostName = (): string =>
-  hostname()
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9.-]/g, '-');
+/** This machine's name, fit for a task queue and a path. */
+export const hostName = (): string => machineName(hostname());
 
 /** A job that its runner knows nothing about for so long is a person's to look for. */
 const lostAfterMs = 15 * 60_000;

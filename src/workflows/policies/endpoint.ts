@@ -67,7 +67,7 @@ export class EndpointMachine {
         return {
           id,
           state: 'refused',
-          reason: `frozen by ${state.frozen.by}: ${state.frozen.reason}; goto3 endpoint unfreeze ${this.endpoint}`,
+          reason: `frozen by ${state.frozen.by}: ${state.frozen.reason}; goto3 endpoint unfreeze ${this.endpoint} --reason "..."`,
         };
       if (state.barred.includes(request.model))
         return { id, state: 'refused', reason: 'this model was rolled back here and is barred' };
