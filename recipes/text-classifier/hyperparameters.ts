@@ -16,13 +16,16 @@ const real = (min: number, max: number, otherwise: number) =>
 
 const schema = z.strictObject({
   /** Passes over the rows; with a base model `warmEpochs`, because it knows most of them already. */
-  epochs: integer(1, 1_000, 5),
-  warmEpochs: integer(1, 1_000, 2),
+  epochs: integer(1, 1_000, 6),
+  warmEpochs: integer(1, 1_000, 3),
   batchSize: integer(1, 4_096, 32),
   learningRate: real(0, 1e38, 0.003),
-  warmLearningRate: real(0, 1e38, 0.001),
   weightDecay: real(0, 10, 0),
-  /** Share of each mail's tokens that a step does not see, so that no single word carries a verdict. */
+  /** Share of a row's target that goes to all classes alike: the model stays unsure enough to learn on. */
+  labelSmoothing: real(0, 0.5, 0.05),
+  /** 0: every row counts alike; 1: every class does. Between, because the mix of classes drifts too. */
+  classBalance: real(0, 1, 0.5),
+  /** Share of each row's tokens that a step does not see, so that no single word carries a verdict. */
   tokenDropout: real(0, 0.95, 0.3),
   /** A token in fewer rows than this is not learned. */
   minRows: integer(1, 1_000, 2),
@@ -31,7 +34,7 @@ const schema = z.strictObject({
   maxTokens: integer(1, 65_536, 4_096),
   wordNgrams: integer(1, 5, 2),
   /** Width of an embedding and of the hidden layer. */
-  dimensions: integer(1, 1_024, 16),
+  dimensions: integer(1, 1_024, 8),
   hidden: integer(1, 4_096, 16),
   /** Text features, comma-separated; by default all text features of the first row. */
   features: z.string().min(1).optional(),

@@ -2,6 +2,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { encodeModel } from '../../src/onnx/proto/encode.ts';
 import { adamWDefaults, biasCorrections } from '../../src/onnx/train/adamw.ts';
 import type { Batch } from './batch.ts';
+import type { Targets } from './targets.ts';
 import { nextName, type StateKind, stateKinds, stateName, trainingModel } from './training-graph.ts';
 import { dimsOf, type Shape, type WeightName, type Weights, weightNames, zeroWeights } from './weights.ts';
 
@@ -46,13 +47,14 @@ export class StepRunner {
     return new StepRunner(session, shape, state);
   }
 
-  /** One step. `step` counts from 1 over the whole training; `targets` float32[batch, classes], one-hot. */
-  async run(batch: Batch, targets: Float32Array, step: number, learningRate: number): Promise<StepResult> {
-    const rows = targets.length / this.shape.classes;
+  /** One step. `step` counts from 1 over the whole training. */
+  async run(batch: Batch, { targets, rowWeights }: Targets, step: number, learningRate: number): Promise<StepResult> {
+    const rows = rowWeights.length;
     const scalars = { learningRate, ...biasCorrections(step) };
     const results = await this.session.run({
       bags: new Tensor('float32', batch.bags, [rows, batch.touched.length]),
       targets: new Tensor('float32', targets, [rows, this.shape.classes]),
+      rowWeights: new Tensor('float32', rowWeights, [rows, 1]),
       ...Object.fromEntries(
         Object.entries(scalars).map(([name, value]) => [name, new Tensor('float32', Float32Array.of(value), [])]),
       ),

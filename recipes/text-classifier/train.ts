@@ -55,7 +55,6 @@ async function main(container: Container): Promise<void> {
       shape,
       hyperparameters,
       epochs: warm ? hyperparameters.warmEpochs : hyperparameters.epochs,
-      learningRate: warm ? hyperparameters.warmLearningRate : hyperparameters.learningRate,
     },
     state,
     progress,

@@ -15,13 +15,16 @@ export const nextName = (kind: StateKind, weight: WeightName): string => `next.$
  *
  * A batch touches some thousand of the table's rows, so only those travel: `bags` float32[batch, touched] holds each
  * row's token weights (1/√tokens, else 0), the table's state comes and goes as [touched, dimensions]. The moments of
- * untouched rows stand still meanwhile (lazy Adam). Inputs besides: `targets` float32[batch, classes], one-hot, and the
- * scalars `learningRate`, `correction1`, `correction2`. Outputs besides: `loss` [], `logits` [batch, classes].
+ * untouched rows stand still meanwhile (lazy Adam). Inputs besides: `targets` float32[batch, classes], each row summing to 1,
+ * `rowWeights` float32[batch, 1], and the
+ * scalars `learningRate`, `correction1`, `correction2`. Outputs besides: the
+ * unweighted `loss` [], `logits` [batch, classes].
  */
 export function trainingModel(shape: Shape, options: AdamWOptions): Model {
   const g = new GraphBuilder('text-classifier-step');
   const bags = g.input('bags', 'float32', ['batch', 'touched']);
   const targets = g.input('targets', 'float32', ['batch', shape.classes]);
+  const rowWeights = g.input('rowWeights', 'float32', ['batch', 1]);
   const schedule = {
     learningRate: g.input('learningRate', 'float32', []),
     correction1: g.input('correction1', 'float32', []),
@@ -43,7 +46,8 @@ export function trainingModel(shape: Shape, options: AdamWOptions): Model {
   const before = g.gemm(bag, weight('hidden.weight'), weight('hidden.bias'));
   const hidden = g.relu(before);
   const logits = g.gemm(hidden, weight('output.weight'), weight('output.bias'));
-  const { loss, gradient } = softmaxCrossEntropy(g, logits, targets);
+  const entropy = softmaxCrossEntropy(g, logits, targets);
+  const gradient = g.mul(entropy.gradient, rowWeights);
 
   const isActive = g.cast(g.greater(before, g.scalar(0)), 'float32');
   const toHidden = g.mul(g.gemm(gradient, weight('output.weight'), undefined, { transB: true }), isActive);
@@ -56,7 +60,7 @@ export function trainingModel(shape: Shape, options: AdamWOptions): Model {
     'output.bias': g.reduceSum(gradient, [0]),
   };
 
-  g.output('loss', loss, []);
+  g.output('loss', entropy.loss, []);
   g.output('logits', logits, ['batch', shape.classes]);
   for (const name of weightNames) {
     const isBias = name.endsWith('.bias');

@@ -5,6 +5,7 @@ import type { Hyperparameters } from './hyperparameters.ts';
 import { reportProgress } from './log.ts';
 import { randomStream, shuffled } from './random.ts';
 import { StepRunner, type TrainingState } from './step-runner.ts';
+import { TargetBuilder } from './targets.ts';
 import type { Shape } from './weights.ts';
 
 export interface TrainingInput {
@@ -15,7 +16,6 @@ export interface TrainingInput {
   shape: Shape;
   hyperparameters: Hyperparameters;
   epochs: number;
-  learningRate: number;
 }
 
 export interface TrainingSummary {
@@ -42,11 +42,12 @@ export async function train(
   checkpoints: Checkpoints,
   shouldStop: () => boolean,
 ): Promise<TrainingSummary> {
-  const { bags, labels, shape, hyperparameters, epochs, learningRate } = input;
-  const { batchSize, seed, tokenDropout, minRows, weightDecay, checkpointSeconds, progressSeconds } = hyperparameters;
+  const { bags, labels, shape, hyperparameters, epochs } = input;
+  const { batchSize, learningRate, seed, weightDecay, checkpointSeconds, progressSeconds } = hyperparameters;
   const stepsPerEpoch = Math.ceil(bags.length / batchSize);
   const steps = epochs * stepsPerEpoch;
-  const batches = new BatchBuilder(bags, { buckets: shape.buckets, tokenDropout, minRows, seed });
+  const batches = new BatchBuilder(bags, hyperparameters);
+  const targets = new TargetBuilder(labels, { ...hyperparameters, classes: shape.classes });
   const runner = await StepRunner.create(shape, state, weightDecay);
   const everySave = stopwatch(checkpointSeconds);
   const everyReport = stopwatch(progressSeconds);
@@ -61,12 +62,7 @@ export async function train(
     const rows = order.subarray(inEpoch * batchSize, (inEpoch + 1) * batchSize);
     const step = progress.step + 1;
     const rate = learningRate * (1 - progress.step / steps);
-    const { loss, logits } = await runner.run(
-      batches.build(rows, step),
-      oneHot(rows, labels, shape.classes),
-      step,
-      rate,
-    );
+    const { loss, logits } = await runner.run(batches.build(rows, step), targets.build(rows), step, rate);
     if (!Number.isFinite(loss))
       throw new TrainingFailure('diverged', `the loss is ${loss} at step ${step} of ${steps}, learning rate ${rate}`);
     progress.step = step;
@@ -81,16 +77,15 @@ export async function train(
     if (stop && !isLast) throw new TrainingStopped(`stopped after step ${step} of ${steps}`);
   }
   await runner.release();
+  // The last update is not seen by any loss.
+  if (!isFiniteState(state)) throw new TrainingFailure('diverged', `a weight is no finite number after ${steps} steps`);
   return { steps, ...averages(progress) };
 }
 
-const averages = ({ loss, rows, correct }: Progress) => ({ loss: loss / rows, accuracy: correct / rows });
+const isFiniteState = ({ weight }: TrainingState): boolean =>
+  Object.values(weight).every((values) => values.every(Number.isFinite));
 
-function oneHot(rows: Int32Array, labels: Int32Array, classes: number): Float32Array {
-  const targets = new Float32Array(rows.length * classes);
-  for (const [r, row] of rows.entries()) targets[r * classes + labels[row]!] = 1;
-  return targets;
-}
+const averages = ({ loss, rows, correct }: Progress) => ({ loss: loss / rows, accuracy: correct / rows });
 
 function countCorrect(logits: Float32Array, rows: Int32Array, labels: Int32Array, classes: number): number {
   let correct = 0;
