@@ -1,4 +1,3 @@
-import { Context } from '@temporalio/activity';
 import type { EndpointActivities } from '../contracts/activities.ts';
 import type { Digest } from '../contracts/digest.ts';
 import { DesiredState } from '../contracts/endpoint.ts';
@@ -89,14 +88,15 @@ export function createEndpointActivities({ store, pollMs, leaving }: EndpointDep
     },
 
     async observeProbation(input) {
-      const context = Context.current();
-      const before = context.info.heartbeatDetails as JudgedBefore | undefined;
-      const dataset = (await store.refs.read(refNames.dataset(input.loop)))?.digest;
-      if (before && before.dataset === dataset) throw notYet(before.reason, probationPollMs);
-      const { outcome, reason } = await judgeProbation(store, input);
-      if (outcome !== 'continue') return { outcome, reason };
-      if (dataset) context.heartbeat({ dataset, reason } satisfies JudgedBefore);
-      throw notYet(reason, probationPollMs);
+      return await pulse(async (say, _signal, earlier) => {
+        const before = earlier as JudgedBefore | undefined;
+        const dataset = (await store.refs.read(refNames.dataset(input.loop)))?.digest;
+        if (before && before.dataset === dataset) throw notYet(before.reason, probationPollMs);
+        const { outcome, reason } = await judgeProbation(store, input);
+        if (outcome !== 'continue') return { outcome, reason };
+        if (dataset) say({ dataset, reason } satisfies JudgedBefore);
+        throw notYet(reason, probationPollMs);
+      });
     },
 
     async recordDeployment({ endpoint, request, outcome, reason, steps, champion }) {
