@@ -72,9 +72,6 @@ async function main(): Promise<void> {
     shutdownSignals: [],
   });
 
-  const leaving = new AbortController();
-  process.once('SIGTERM', () => leaving.abort('SIGTERM')).once('SIGINT', () => leaving.abort('SIGINT'));
-
   const embedded = readAddresses(stateLayout(environment.home))?.temporal.address;
   const address = environment.temporalAddress ?? embedded ?? '127.0.0.1:7233';
   const namespace = environment.temporalNamespace;
@@ -84,6 +81,7 @@ async function main(): Promise<void> {
   const client = new Client({ connection, namespace });
   const store = await openStore(environment.storeUrl);
   const gpus = queue === 'gpu' ? await findGpus() : [];
+  const leaving = new AbortController();
   const activities = await createActivities({
     queue,
     environment,
@@ -133,8 +131,11 @@ async function main(): Promise<void> {
   );
   log.info({ queue, address, namespace, gpus: gpus.length, healthPort: health.port }, 'worker started');
 
+  // Until here there is nothing to put in order: a signal ends the process by itself.
+  const leave = (signal: NodeJS.Signals): void => leaving.abort(signal);
+  process.once('SIGTERM', leave).once('SIGINT', leave);
   try {
-    if (!leaving.signal.aborted) await runAll(workers, leaving.signal, log);
+    await runAll(workers, leaving.signal, log);
   } finally {
     await health.close();
     await connection.close();
