@@ -22,7 +22,7 @@ export function registerDemo(program: Command): void {
     ],
   )
     .option('--weeks <n>', 'only the first n weeks of the replay')
-    .option('--rate <n>', 'background requests per second while a canary runs', '150')
+    .option('--rate <n>', 'background requests per second while a canary runs', '300')
     .option('--keep', 'stay up after the end, until Ctrl-C')
     .option('--home <folder>', 'state folder, emptied at the start (default: demo in the state folder)')
     .action(
