@@ -11,7 +11,7 @@ export interface Progress {
   end(result: string): void;
   /** A line that stays. */
   note(line: string): void;
-  /** The last state stays on the screen. */
+  /** The last state stays on the screen; once is enough. */
   close(): void;
 }
 
@@ -34,6 +34,7 @@ class LiveView implements Progress {
   private readonly paint: Paint;
   private readonly timer: NodeJS.Timeout;
   private drawn = 0;
+  private closed = false;
 
   constructor(stream: NodeJS.WriteStream, paint: Paint) {
     this.stream = stream;
@@ -57,10 +58,12 @@ class LiveView implements Progress {
   note(line: string): void {
     this.erase();
     this.stream.write(`${harmless(line)}\n`);
-    this.redraw();
+    if (!this.closed) this.redraw();
   }
 
   close(): void {
+    if (this.closed) return;
+    this.closed = true;
     clearInterval(this.timer);
     this.redraw();
     this.drawn = 0;

@@ -66,6 +66,7 @@ export async function runDemo({ environment, output, by }: Session, options: Dem
     return result.problems.length === 0 ? exitCodes.ok : exitCodes.failed;
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;
+    progress.close();
     output.note('Interrupted.');
     return interruptedExitCode;
   } finally {
