@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { ApplicationFailure, WorkflowFailedError } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { Digest } from '../../src/contracts/digest.ts';
@@ -17,66 +12,19 @@ import { openStore } from '../../src/store/open.ts';
 import type { Store } from '../../src/store/types.ts';
 import { job } from '../../src/workflows/index.ts';
 import * as messages from '../../src/workflows/messages.ts';
+import { StackProcess } from '../processes.ts';
 import { eventually, startTemporal } from '../temporal.ts';
-
-const main = fileURLToPath(new URL('../../src/workers/main.ts', import.meta.url));
-const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
-
-interface Line {
-  msg: string;
-  healthPort?: number;
-}
-
-/** One worker process, as `up` starts it, with its log. */
-class WorkerProcess {
-  readonly child: ChildProcess;
-  readonly lines: Line[] = [];
-
-  constructor(queue: string, env: Record<string, string>) {
-    this.child = spawn(process.execPath, ['--import', tsx, main, '--queue', queue], {
-      env: { PATH: process.env.PATH, ...env },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    createInterface({ input: this.child.stderr! }).on('line', (line) => {
-      this.lines.push(line.startsWith('{') ? (JSON.parse(line) as Line) : { msg: line });
-    });
-  }
-
-  async url(): Promise<string> {
-    const { healthPort } = await eventually(
-      'the worker starts',
-      async () => this.lines.find(({ msg }) => msg === 'worker started'),
-      40_000,
-    );
-    return `http://127.0.0.1:${healthPort}`;
-  }
-
-  async healthy(): Promise<Record<string, unknown>> {
-    const url = await this.url();
-    return await eventually('it is healthy', async () => {
-      const response = await fetch(`${url}/healthz`);
-      return response.status === 200 && ((await response.json()) as Record<string, unknown>);
-    });
-  }
-
-  async end(signal: NodeJS.Signals): Promise<{ code: number | null; tookMs: number }> {
-    const startedAt = performance.now();
-    const exited = this.child.exitCode === null ? once(this.child, 'exit') : Promise.resolve([this.child.exitCode]);
-    this.child.kill(signal);
-    const [code] = (await exited) as [number | null];
-    return { code, tookMs: performance.now() - startedAt };
-  }
-}
 
 describe('worker processes', function () {
   this.timeout(60_000);
   let temporal: TestWorkflowEnvironment;
   let home: string;
   let store: Store;
-  const processes: WorkerProcess[] = [];
-  const workers = {} as Record<TaskQueue, WorkerProcess>;
-  const start = (queue: string, env: Record<string, string> = {}): WorkerProcess => {
-    const worker = new WorkerProcess(queue, { GOTO3_HOME: home, TEMPORAL_ADDRESS: temporal.address, ...env });
+  const processes: StackProcess[] = [];
+  const workers = {} as Record<TaskQueue, StackProcess>;
+  const start = (queue: string): StackProcess => {
+    const env = { GOTO3_HOME: home, TEMPORAL_ADDRESS: temporal.address };
+    const worker = new StackProcess('main.ts', ['--queue', queue], env);
     processes.push(worker);
     return worker;
   };
@@ -136,7 +84,7 @@ describe('worker processes', function () {
   });
 
   it("serve Temporal's metrics and their own, and nothing else", async () => {
-    const url = await workers.cpu.url();
+    const url = await workers.cpu.healthUrl();
     const metrics = await fetch(`${url}/metrics`).then((response) => response.text());
     assert.match(metrics, /^temporal_worker_task_slots_available\{/m);
     assert.match(metrics, /^process_cpu_seconds_total /m);
@@ -171,7 +119,7 @@ describe('worker processes', function () {
     const { code, tookMs } = await workers.gpu.end('SIGTERM');
     assert.equal(code, 0);
     assert.ok(tookMs < 6_000, `it took ${tookMs.toFixed(0)} ms, the grace is 8 s`);
-    assert.ok(workers.gpu.lines.some(({ msg }) => msg === 'worker stops'));
+    assert.ok(workers.gpu.said('worker stops'));
 
     await start('gpu').healthy();
     await writeFile(join(externalId, 'ml', 'checkpoints', 'go'), '');
@@ -189,12 +137,8 @@ describe('worker processes', function () {
   it('refuse a queue that is none', async () => {
     for (const queue of ['tpu', 'toString']) {
       const worker = start(queue);
-      const [code] = (await once(worker.child, 'exit')) as [number];
-      assert.equal(code, 1);
-      assert.match(
-        worker.lines.map(({ msg }) => msg).join('\n'),
-        /--queue: expected one of control, cpu, gpu, hpc, got/,
-      );
+      assert.equal(await worker.exit(), 1);
+      assert.match(worker.log.join('\n'), /--queue: expected one of control, cpu, gpu, hpc, got/);
     }
   });
 });
