@@ -116,7 +116,7 @@ export interface CycleActivities {
   closeCycle(input: { plan: CyclePlan | null; input: CycleInput; draft: ReportDraft }): Promise<{ report: Digest }>;
 }
 
-export type NotifyEvent = 'parked' | 'rolledBack' | 'approvalNeeded' | 'paused' | 'overBudget';
+export type NotifyEvent = 'parked' | 'rolledBack' | 'approvalNeeded';
 
 /** What the cycle knows at its end; the activity adds times and parents. */
 export type ReportDraft = Omit<CycleReport, 'kind' | 'parents' | 'createdAt' | 'phasesMs' | 'endedAt'>;

@@ -183,7 +183,7 @@ const cron = z
   });
 const timezone = z.string().refine(isTimezone, 'expected a time zone such as "UTC" or "Europe/Berlin"');
 
-const notifyEvents = ['parked', 'rolledBack', 'approvalNeeded', 'paused', 'overBudget'] as const;
+const notifyEvents = ['parked', 'rolledBack', 'approvalNeeded'] as const;
 
 export const LoopSpecSchema = z
   .strictObject({
@@ -193,7 +193,6 @@ export const LoopSpecSchema = z
     data: dataSchema,
     base: baseSchema,
     train: trainSchema,
-    evaluate: z.strictObject({ program }).optional(),
     quantize: z
       .union([z.literal('never'), z.strictObject({ int8: z.literal('dynamic'), margin: allowedPoints })])
       .default('never'),

@@ -62,7 +62,10 @@ export class EndpointMetrics {
       for (const [state, value] of Object.entries(read.captures())) captures.set({ state }, value);
     });
     gauge('inference_processes', 'Crashes and replacements since the start', ['event'], (processes) => {
-      for (const [event, value] of Object.entries(read.inference())) processes.set({ event }, value);
+      // The pool's status says more, and not all of it is a number.
+      const { crashes, replacements } = read.inference();
+      processes.set({ event: 'crashes' }, crashes);
+      processes.set({ event: 'replacements' }, replacements);
     });
     gauge('generation', 'Generation that takes traffic', [], (generation) => generation.set(read.generation()));
   }

@@ -40,7 +40,6 @@ const whole = {
   },
   base: {},
   train: { program: ['node', 'train.ts'], resources: {} },
-  evaluate: { program: ['node', 'evaluate.ts'] },
   quantize: { int8: 'dynamic', margin: '1pt' },
   gate: { metrics: [{ metric: 'accuracy', floor: 0.9, margin: '1pt' }] },
   approval: { by: ['ops'], within: '1d' },

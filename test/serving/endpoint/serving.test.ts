@@ -19,6 +19,12 @@ describe('endpoint: serving', () => {
   });
   after(() => world.close());
 
+  it('has metrics before it has a model', async () => {
+    const response = await fetch(`${endpoint.url}/metrics`);
+    assert.equal(response.status, 200);
+    assert.match(await response.text(), /goto3_endpoint_inference_processes\{event="crashes"\} 0/);
+  });
+
   it('splits traffic by weight, the same way for the same id', async () => {
     const [stable, candidate] = [await world.model(constantModel(0.2)), await world.model(constantModel(0.8))];
     await world.deployAndWait(
