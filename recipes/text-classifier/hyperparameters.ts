@@ -26,7 +26,7 @@ const schema = z.strictObject({
   /** 0: every row counts alike; 1: every class does. Between, because the mix of classes drifts too. */
   classBalance: real(0, 1, 0.5),
   /** Share of each row's tokens that a step does not see, so that no single word carries a verdict. */
-  tokenDropout: real(0, 0.95, 0.3),
+  tokenDropout: real(0, 0.95, 0.5),
   /** A token in fewer rows than this is not learned. */
   minRows: integer(1, 1_000, 2),
   seed: integer(0, 0xffffffff, 1),

@@ -33,11 +33,11 @@ describe(`text classifier against scikit-learn retrained weekly${python === unde
     });
   }
 
-  it('the drift is real: a model that is frozen falls by the end of September, a retrained one does not', () => {
+  it('the drift is real: by the end of September a frozen model is far below a retrained one', () => {
     const september26 = weeks.find((week) => week.start === '2002-09-26')!;
     const accuracy = (wrong: ReadonlySet<string> | undefined) => 1 - wrong!.size / september26.mails;
-    assert.ok(accuracy(september26.wrong.frozen) < 0.93);
-    assert.ok(accuracy(september26.wrong.sklearnFrozen) < 0.93);
-    assert.ok(accuracy(september26.wrong.fresh) > 0.97);
+    const { fresh, frozen, sklearn, sklearnFrozen } = september26.wrong;
+    assert.ok(accuracy(fresh) - accuracy(frozen) > 0.05);
+    assert.ok(accuracy(sklearn) - accuracy(sklearnFrozen) > 0.05);
   });
 });

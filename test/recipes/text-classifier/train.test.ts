@@ -90,7 +90,7 @@ describe('text classifier', function () {
 
   it('saves on SIGTERM, leaves with 143, and goes on from there', async () => {
     const job = await jobWith(rowsOf(60));
-    const options = { ...smallTraining, epochs: '50', checkpointSeconds: '3600' };
+    const options = { ...smallTraining, epochs: '15', checkpointSeconds: '3600' };
     const stopped = await job.run(options, { signal: { name: 'SIGTERM', atEffect: 'line', nth: 5 } });
     assert.equal(stopped.exitCode, 143, stopped.stderr);
     assert.equal((await checkpointsOf(job)).length, 1);
