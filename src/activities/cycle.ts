@@ -1,4 +1,4 @@
-import { Context, log } from '@temporalio/activity';
+import { activityInfo, Context, log } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import { WithStartWorkflowOperation } from '@temporalio/client';
 import type { CycleActivities, CyclePlan } from '../contracts/activities.ts';
@@ -83,7 +83,8 @@ export function createCycleActivities({ store, client, secrets }: CycleDeps): Cy
     async requestDeploy({ endpoint, request }) {
       return await client.workflow.executeUpdateWithStart(deployUpdate, {
         args: [request],
-        updateId: request.requestId,
+        // A retry of this run is the same update; a cycle that is run again asks anew.
+        updateId: `${request.requestId}/${activityInfo().workflowExecution?.runId ?? ''}`,
         startWorkflowOperation: new WithStartWorkflowOperation<typeof endpointWorkflow>('endpoint', {
           workflowId: workflowIds.endpoint(endpoint),
           taskQueue: taskQueues.control,

@@ -56,7 +56,7 @@ export async function endpoint(input: EndpointInput): Promise<void> {
       if (state.outbox.length > 0) await tellCycles(machine);
       else if (state.rollbackAsked) await rollBackCurrent(machine, state.rollbackAsked);
       else if (machine.desiredIsStale) await apply(machine, 'goto3', 'shadows or freeze changed');
-      else if (state.queue.length > 0 && !state.frozen) await rollOut(machine, state.queue.shift()!);
+      else if (state.queue.length > 0 && !state.frozen) await rollOut(machine, state.queue[0]!);
       else await idle(machine);
     } catch (error) {
       if (!(error instanceof GlassBroken)) throw error;
@@ -132,6 +132,9 @@ async function rollOut(machine: EndpointMachine, request: DeployRequest): Promis
   const steps: Deployment['steps'] = [];
   machine.abort = null;
   state.champion = (await control.readChampion({ model: request.modelName })).champion;
+  // Until here it waited like the others: withdrawn, superseded or frozen away meanwhile, it is none of ours.
+  if (!state.queue.includes(request)) return;
+  state.queue = state.queue.filter((waiting) => waiting !== request);
   const { model, modelName, version, plan } = request;
   const candidate = { model, modelName, version, sinceMs: Date.now(), request };
 

@@ -61,7 +61,8 @@ describe('endpoint', () => {
     const serves = async (version: number) =>
       await eventually(`${name} serves version ${version}`, async () => {
         const now = await status();
-        return now.current?.version === version && !now.candidate && now.last ? now : undefined;
+        // Its deployment is on record: until then the champion has not moved.
+        return now.current?.version === version && now.last?.model === now.current.model ? now : undefined;
       });
     return { handle, status, deploy, serves, world: worlds.of(name) };
   };

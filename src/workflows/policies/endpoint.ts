@@ -59,8 +59,14 @@ export class EndpointMachine {
     return outbox.length > 0 || rollbackAsked !== null || this.desiredIsStale || (queue.length > 0 && frozen === null);
   }
 
+  /**
+   * Asked again while it waits or rolls out, a request gets the answer it had. Asked again after that (a cycle that is run
+   * again under its number waits for an outcome that was told to its earlier life) it is decided anew.
+   */
   deploy(request: DeployRequest): Answer {
-    return this.answerOnce(request.requestId, () => {
+    const { requestId } = request;
+    if (!this.isPending(requestId)) this.state.answers = this.state.answers.filter(([id]) => id !== requestId);
+    return this.answerOnce(requestId, () => {
       const { state } = this;
       const id = request.requestId;
       if (state.frozen)
@@ -286,6 +292,12 @@ export class EndpointMachine {
       barred: state.barred,
       last: state.last,
     };
+  }
+
+  private isPending(requestId: string): boolean {
+    return (
+      this.state.candidate?.request.requestId === requestId || this.state.queue.some((r) => r.requestId === requestId)
+    );
   }
 
   private answerOnce(requestId: string, decide: () => Answer): Answer {

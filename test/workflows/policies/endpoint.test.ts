@@ -83,6 +83,20 @@ describe('policies/endpoint', () => {
     assert.equal(machine.state.queue.length, 1);
   });
 
+  it('decides anew when a cycle that is run again asks after its rollout has ended', () => {
+    const machine = new EndpointMachine('e', initialEndpointState());
+    roll(machine, deployOf(1));
+    const request = deployOf(2);
+    assert.equal(machine.deploy(request).state, 'started');
+    assert.equal(machine.deploy(request).state, 'started', 'while it waits the answer stays');
+    assert.equal(machine.state.queue.length, 1);
+    roll(machine, request);
+    assert.deepEqual([machine.deploy(request).state, machine.state.queue.length], ['done', 0]);
+    machine.rollBackToStable(0);
+    machine.state.barred.push(request.model);
+    assert.match(machine.deploy(request).reason, /barred/);
+  });
+
   it('always desires weights that sum to 100, one generation up, under any sequence of messages', () => {
     const command = fc.constantFrom(
       'deploy',
