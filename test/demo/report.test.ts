@@ -180,6 +180,17 @@ describe('The result of a demo', () => {
     assert.match(text, /Week of 2002-10-03: 6 spam is too small to judge recall; .* it takes \d+ spam, [\d,]+ mails/);
     assert.match(text, /Problems\n1 of 10 background requests failed/);
   });
+
+  it('says why a cycle shipped nothing', () => {
+    const detail = 'accuracy against the champion is undecided. About 1,450 rows would decide.';
+    const cycles = [
+      figuresOf(report(1), undefined),
+      figuresOf(report(2, { outcome: 'inconclusive', detail }), undefined),
+    ];
+    const text = resultText(demoResult(findings({ cycles })), look);
+    assert.ok(text.includes(`Cycle 2, inconclusive: ${detail}`));
+    assert.ok(!text.includes('Cycle 1,'));
+  });
 });
 
 describe('Chart in the terminal', () => {

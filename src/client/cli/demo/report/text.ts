@@ -2,6 +2,7 @@ import { recallLoss } from '../../../../../examples/spam-filter/replay/recall-po
 import { formatDuration } from '../../../../contracts/units.ts';
 import { type Output, sections } from '../../output.ts';
 import { count, plural } from '../../words.ts';
+import type { CycleFigures } from '../cycle-figures.ts';
 import type { DemoResult } from '../result.ts';
 import { blockedChart } from './chart.ts';
 import { decisionsTable, timesTable, weeksTable } from './tables.ts';
@@ -11,7 +12,7 @@ export function resultText(result: DemoResult, { paint, width }: Pick<Output, 'p
   const look = { paint, width: undefined };
   return sections(
     [
-      ['Cycles', decisionsTable(result.cycles, look)],
+      ['Cycles', [decisionsTable(result.cycles, look), ...heldBack(result.cycles)].join('\n')],
       ['Seconds', timesTable(result, look)],
       ['Weeks: good mails wrongly blocked, spam missed', `${weeksTable(result, look)}\n\n${notes(result)}`],
       ['Good mails wrongly blocked', blockedChart(result.weeks, { paint, columns: Math.min(100, width ?? 100) })],
@@ -21,6 +22,12 @@ export function resultText(result: DemoResult, { paint, width }: Pick<Output, 'p
     paint,
   );
 }
+
+/** Why a cycle shipped nothing, in the words of its report. */
+const heldBack = (cycles: readonly CycleFigures[]): string[] =>
+  cycles
+    .filter(({ outcome }) => outcome !== 'deployed')
+    .map(({ cycle, outcome, detail }) => `Cycle ${cycle}, ${outcome}: ${detail}`);
 
 function notes({ weeks, recall, backgroundTraffic: { sent, ratePerSecond, failed } }: DemoResult): string {
   const lines = [
