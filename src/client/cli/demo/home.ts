@@ -62,7 +62,9 @@ async function clear(layout: StateLayout): Promise<void> {
     throw new Refused(`process ${holder.pid} runs a stack in ${home}: stop it with GOTO3_HOME=${home} goto3 down`);
   await bringDown(layout);
   await endJobs(layout.jobs);
-  await rm(home, { recursive: true, force: true });
+  // The marker stays to the end: killed half-way, the next demo may go on emptying.
+  for (const name of readdirSync(home))
+    if (name !== marker) await rm(join(home, name), { recursive: true, force: true });
 }
 
 /**
