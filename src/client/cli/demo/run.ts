@@ -14,7 +14,7 @@ import { eventLine } from '../event-lines.ts';
 import type { Session } from '../session.ts';
 import { cycleFigures } from './cycle-figures.ts';
 import { type DemoHome, endJobs, freshHome } from './home.ts';
-import { Interrupt, Interrupted } from './interrupt.ts';
+import { Interrupt } from './interrupt.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { weeksSvg } from './report/svg.ts';
 import { resultText } from './report/text.ts';
@@ -65,7 +65,8 @@ export async function runDemo({ environment, output, by }: Session, options: Dem
     if (options.keep) await keepUp(stack);
     return result.problems.length === 0 ? exitCodes.ok : exitCodes.failed;
   } catch (error) {
-    if (!(error instanceof Interrupted)) throw error;
+    // What was under way then may fail in any way.
+    if (!interrupt.signal.aborted) throw error;
     progress.close();
     output.note('Interrupted.');
     return interruptedExitCode;
