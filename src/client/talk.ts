@@ -5,6 +5,7 @@ import {
   type WorkflowHandle,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 import type { QueryDefinition, UpdateDefinition } from '@temporalio/common';
 import type { Answer, Request } from '../contracts/messages.ts';
@@ -53,7 +54,8 @@ async function translated<T>(client: Client, workflowId: string, run: () => Prom
     const code = grpcCode(error);
     if (code === grpc.unavailable)
       throw new NoServer('the Temporal server went away; goto3 status tells when it is back', { cause: error });
-    if (code === grpc.deadlineExceeded)
+    // A server that notices the caller's deadline first says CANCELLED, which the SDK has this class for.
+    if (code === grpc.deadlineExceeded || error instanceof WorkflowUpdateRPCTimeoutOrCancelledError)
       throw new NoWorkers(
         `${workflowId} did not answer within ${acceptWithinMs / 1_000} s: is a control worker running? goto3 status tells`,
         { cause: error },
