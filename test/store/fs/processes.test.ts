@@ -45,9 +45,9 @@ describe('fs store between processes', function () {
 
   it('gives every entry one winner among 32 writers in 4 processes', async () => {
     const folder = await temporaryFolder();
-    const entries = 24;
+    const entries = 200;
     const children = await Promise.all(
-      ['a', 'b', 'c', 'd'].map((me) => runChild('racing-child.ts', [folder.path, me, '8', String(entries)])),
+      ['a', 'b', 'c', 'd'].map((me) => runChild('racing-child.ts', [folder.path, me, '8', String(entries), '4'])),
     );
     for (const child of children) assert.equal(child.exitCode, 0, child.stderr);
     const won = children.map((child) => JSON.parse(child.stdout) as Ref[]);
