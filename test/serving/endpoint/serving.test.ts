@@ -188,7 +188,8 @@ describe('endpoint: start, limits and end', () => {
   it('answers 504 when the time is over', async () => {
     const endpoint = await world.start({ answerTimeoutMs: 1 });
     await world.deployAndWait(endpoint, { model: await world.model(slowModel(0.6)) });
-    const reply = await invoke(endpoint, row);
+    // So many rows that no CPU is done with them within a millisecond.
+    const reply = await invoke(endpoint, { instances: Array.from({ length: 400 }, () => row) });
     assert.equal(reply.status, 504);
     assert.equal(reply.error!.type, 'DeadlineExceeded');
   });
