@@ -12,8 +12,8 @@ import {
   retryUpdate,
 } from '../workflows/messages.ts';
 import { findReport, parseCycleId } from './cycle-reports.ts';
-import { Goto3Error, Refused } from './errors.ts';
-import { cancel, query, tell } from './talk.ts';
+import { Goto3Error } from './errors.ts';
+import { accepted, cancel, query, tell } from './talk.ts';
 
 type Word = Pick<Request, 'requestId' | 'reason'>;
 
@@ -86,9 +86,4 @@ export class CycleHandle {
   private async say(update: Parameters<typeof tell<Request>>[2], word: Word): Promise<Answer> {
     return accepted(await tell(this.client, this.handle, update, { ...word, by: this.by }));
   }
-}
-
-function accepted(answer: Answer): Answer {
-  if (answer.state === 'refused') throw new Refused(answer.reason);
-  return answer;
 }

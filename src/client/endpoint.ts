@@ -9,8 +9,8 @@ import {
   shadowUpdate,
   unfreezeUpdate,
 } from '../workflows/messages.ts';
-import { InvalidArgument, Refused } from './errors.ts';
-import { query, tell } from './talk.ts';
+import { InvalidArgument } from './errors.ts';
+import { accepted, query, tell } from './talk.ts';
 
 type Word = Pick<Request, 'requestId' | 'reason'>;
 
@@ -47,9 +47,4 @@ export class EndpointHandle {
   private async say(update: Parameters<typeof tell<Request>>[2], word: Word): Promise<Answer> {
     return accepted(await tell(this.client, this.handle, update, { ...word, by: this.by }));
   }
-}
-
-function accepted(answer: Answer): Answer {
-  if (answer.state === 'refused') throw new Refused(answer.reason);
-  return answer;
 }

@@ -5,9 +5,9 @@ import { isName, workflowIds } from '../contracts/names.ts';
 import type { Store } from '../store/types.ts';
 import { loopStatusQuery, newDataSignal, pauseUpdate, resumeUpdate, retrainUpdate } from '../workflows/messages.ts';
 import { cycleReports } from './cycle-reports.ts';
-import { InvalidArgument, LoopNotApplied, NotFoundError, Refused } from './errors.ts';
+import { InvalidArgument, LoopNotApplied, NotFoundError } from './errors.ts';
 import { deleteSchedule } from './schedule.ts';
-import { cancel, query, tell } from './talk.ts';
+import { accepted, cancel, query, tell } from './talk.ts';
 
 export interface RetrainOptions {
   /** The caller's own id: asking again with it is asking once. */
@@ -37,8 +37,7 @@ export class LoopHandle {
     requestId,
     reason,
   }: RetrainOptions): Promise<{ cycle: string; state: Answer['state']; reason: string }> {
-    const answer = await this.tell(retrainUpdate, { requestId, reason, by: this.by });
-    if (answer.state === 'refused') throw new Refused(answer.reason);
+    const answer = accepted(await this.tell(retrainUpdate, { requestId, reason, by: this.by }));
     return { cycle: answer.id.replace(/^cycle\//, ''), state: answer.state, reason: answer.reason };
   }
 

@@ -10,7 +10,7 @@ import {
 import type { QueryDefinition, UpdateDefinition } from '@temporalio/common';
 import type { Answer, Request } from '../contracts/messages.ts';
 import { ask } from './ask.ts';
-import { Goto3Error, NoServer, NotRunning, NoWorkers } from './errors.ts';
+import { Goto3Error, NoServer, NotRunning, NoWorkers, Refused } from './errors.ts';
 
 /** No acceptance within this: nobody is there to accept. */
 const acceptWithinMs = 10_000;
@@ -24,6 +24,12 @@ export async function tell<T extends Request>(
   request: T,
 ): Promise<Answer> {
   return await translated(client, handle.workflowId, () => ask(handle, update, request, acceptWithinMs));
+}
+
+/** The answer, unless it says no. @throws Refused with the reason */
+export function accepted(answer: Answer): Answer {
+  if (answer.state === 'refused') throw new Refused(answer.reason);
+  return answer;
 }
 
 /** Asks a workflow that is at work (`connect` makes a client that rejects queries of ended ones). @throws NotRunning */

@@ -268,14 +268,7 @@ export interface EndpointActivities {
     expected: RefPosition;
   }): Promise<{ desired: RefPosition; state: DesiredState | null; by: string; reason: string }>;
   /** Judges delayed labels in the data's own time; "not yet" is a benign failure that is retried. */
-  observeProbation(input: {
-    endpoint: string;
-    loop: string;
-    model: Digest;
-    forMs: number;
-    accuracyLoss: number;
-    sinceMs: number;
-  }): Promise<{ outcome: 'passed' | 'rollback'; reason: string }>;
+  observeProbation(input: Probation): Promise<{ outcome: 'passed' | 'rollback'; reason: string }>;
   /** Writes the Deployment; with `champion` it moves the champion there too. */
   recordDeployment(input: {
     endpoint: string;
@@ -286,6 +279,18 @@ export interface EndpointActivities {
     champion: { expected: RefPosition | null; next: Digest } | null;
   }): Promise<{ deployment: Digest; champion: RefPosition | null }>;
   bar(input: { endpoint: string; model: Digest; by: string; reason: string; operation: string }): Promise<void>;
+}
+
+/** A version that took all traffic and is judged by the labels that arrive late. */
+export interface Probation {
+  endpoint: string;
+  loop: string;
+  model: Digest;
+  /** In the data's own time. */
+  forMs: number;
+  accuracyLoss: number;
+  /** Wall clock. */
+  sinceMs: number;
 }
 
 export interface CanaryObservation {

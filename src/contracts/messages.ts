@@ -266,7 +266,6 @@ export interface EndpointState {
   barred: Digest[];
   last: { model: Digest; outcome: string; reason: string; atMs: number } | null;
   answers: [requestId: string, answer: Answer][];
-  droppedSignals: number;
 }
 
 export interface EndpointStatus {

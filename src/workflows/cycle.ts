@@ -18,7 +18,9 @@ import type { FailureClass } from '../contracts/failures.ts';
 import type { CycleInput, CycleResult, CycleStage, JobResult } from '../contracts/messages.ts';
 import { taskQueues, workflowIds } from '../contracts/names.ts';
 import { searchAttributes } from '../contracts/search-attributes.ts';
-import { DecodeError, decodeUpdate } from './decode.ts';
+import { acceptSignal } from './accept-signal.ts';
+import { showAttention } from './attention.ts';
+import { decodeUpdate } from './decode.ts';
 import { job } from './job.ts';
 import {
   acceptDataUpdate,
@@ -403,13 +405,10 @@ function wireMessages(cycle: CycleMachine): void {
     description: 'Try the failed step again: {requestId, reason, by, resources?}',
   });
   setHandler(deployFinishedSignal, (message) => {
-    try {
-      cycle.deployFinished(decodeDeployFinished(message, 'input'));
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
+    const finished = acceptSignal(decodeDeployFinished, message, () => {
       cycle.droppedSignals += 1;
-      log.warn('dropped a malformed signal', { problem: error.message });
-    }
+    });
+    if (finished) cycle.deployFinished(finished);
   });
   setHandler(cycleStatusQuery, () => cycle.status());
 }
@@ -422,7 +421,5 @@ function enter(cycle: CycleMachine, stage: CycleStage, waitsFor: string): void {
 
 function show(cycle: CycleMachine): void {
   setCurrentDetails(cycleDetails(cycle.status()));
-  const attention = cycle.attention();
-  const shown = workflowInfo().typedSearchAttributes.get(searchAttributes.attention) ?? null;
-  if (attention !== shown) upsertSearchAttributes([{ key: searchAttributes.attention, value: attention }]);
+  showAttention(cycle.attention());
 }

@@ -15,6 +15,7 @@ import { failureTypes } from '../contracts/failures.ts';
 import type { Deployment } from '../contracts/manifests.ts';
 import type { DeployRequest, EndpointInput } from '../contracts/messages.ts';
 import { searchAttributes } from '../contracts/search-attributes.ts';
+import { showAttention } from './attention.ts';
 import { decodeUpdate } from './decode.ts';
 import {
   decodeDeploy,
@@ -393,7 +394,5 @@ function wireMessages(machine: EndpointMachine): void {
 
 function show(machine: EndpointMachine): void {
   setCurrentDetails(endpointDetails(machine.status()));
-  const attention = machine.state.frozen ? 'frozen' : null;
-  const shown = workflowInfo().typedSearchAttributes.get(searchAttributes.attention) ?? null;
-  if (attention !== shown) upsertSearchAttributes([{ key: searchAttributes.attention, value: attention }]);
+  showAttention(machine.state.frozen ? 'frozen' : null);
 }

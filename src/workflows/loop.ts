@@ -7,7 +7,6 @@ import {
   continueAsNew,
   getExternalWorkflowHandle,
   isCancellation,
-  log,
   ParentClosePolicy,
   setCurrentDetails,
   setHandler,
@@ -19,8 +18,10 @@ import { failureTypes } from '../contracts/failures.ts';
 import type { CycleFinished, LoopInput } from '../contracts/messages.ts';
 import { taskQueues, workflowIds } from '../contracts/names.ts';
 import { searchAttributes } from '../contracts/search-attributes.ts';
+import { acceptSignal } from './accept-signal.ts';
+import { showAttention } from './attention.ts';
 import { retrainCycle } from './cycle.ts';
-import { DecodeError, type Decoder, decodeUpdate } from './decode.ts';
+import { decodeUpdate } from './decode.ts';
 import {
   cycleFinishedSignal,
   decodeCycleFinished,
@@ -52,6 +53,9 @@ export async function retrainingLoop(input: LoopInput): Promise<void> {
     await condition(() => machine !== undefined);
     return machine!;
   };
+  const dropped = (): void => {
+    if (machine) machine.state.droppedSignals += 1;
+  };
   const changed = <T>(answer: T): T => {
     revision += 1;
     return answer;
@@ -82,12 +86,12 @@ export async function retrainingLoop(input: LoopInput): Promise<void> {
     },
   );
   setHandler(newDataSignal, (message) => {
-    if (!acceptSignal(decodeNewData, message, machine)) return;
+    if (!acceptSignal(decodeNewData, message, dropped)) return;
     if (machine) machine.state.dataHint = true;
     changed(undefined);
   });
   setHandler(cycleFinishedSignal, (message) => {
-    const report = acceptSignal(decodeCycleFinished, message, machine);
+    const report = acceptSignal(decodeCycleFinished, message, dropped);
     if (report && machine?.finished(report, Date.now())) changed(undefined);
   });
   setHandler(loopStatusQuery, () => {
@@ -249,9 +253,7 @@ export async function retrainingLoop(input: LoopInput): Promise<void> {
   async function showStatus(): Promise<void> {
     const now = Date.now();
     setCurrentDetails(loopDetails(ours.status(now)));
-    const attention = ours.attention(now);
-    const shown = workflowInfo().typedSearchAttributes.get(searchAttributes.attention) ?? null;
-    if (attention !== shown) upsertSearchAttributes([{ key: searchAttributes.attention, value: attention }]);
+    showAttention(ours.attention(now));
     const fuse = fuseOf(ours);
     if (fuse === recordedFuse) return;
     recordedFuse = fuse;
@@ -263,15 +265,3 @@ export async function retrainingLoop(input: LoopInput): Promise<void> {
 
 const fuseOf = (machine: LoopMachine | undefined): string =>
   JSON.stringify(machine ? [machine.state.consecutiveFailures, machine.state.paused] : []);
-
-/** A bad signal is logged, counted and dropped: nobody waits for its answer, and throwing would wedge the loop. */
-function acceptSignal<T>(decoder: Decoder<T>, message: unknown, machine: LoopMachine | undefined): T | undefined {
-  try {
-    return decoder(message, 'input');
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error;
-    log.warn('dropped a malformed signal', { problem: error.message });
-    if (machine) machine.state.droppedSignals += 1;
-    return undefined;
-  }
-}

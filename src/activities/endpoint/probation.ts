@@ -1,4 +1,4 @@
-import type { Digest } from '../../contracts/digest.ts';
+import type { Probation } from '../../contracts/activities.ts';
 import type { Dataset } from '../../contracts/manifests.ts';
 import { refNames } from '../../contracts/names.ts';
 import { decideProbation } from '../../stats/probation.ts';
@@ -9,17 +9,6 @@ import { readRows } from '../data/rows.ts';
 
 /** A version that is within its margin is rolled back at most this often, however many labels arrive. */
 const alpha = 0.01;
-
-export interface Probation {
-  endpoint: string;
-  loop: string;
-  model: Digest;
-  /** In the data's own time. */
-  forMs: number;
-  accuracyLoss: number;
-  /** Wall clock. */
-  sinceMs: number;
-}
 
 /**
  * Labels that have arrived since probation began, against what the version answered live and what the version before

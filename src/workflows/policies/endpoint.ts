@@ -33,7 +33,6 @@ export function initialEndpointState(): EndpointState {
     barred: [],
     last: null,
     answers: [],
-    droppedSignals: 0,
   };
 }
 
