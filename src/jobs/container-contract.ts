@@ -126,6 +126,20 @@ export function allowedEnvironment(environment: Readonly<Record<string, string |
   );
 }
 
+/** Devices that a batch system has given to the job, by the names that the runtimes read. */
+const deviceNames = new Set(['CUDA_VISIBLE_DEVICES', 'ROCR_VISIBLE_DEVICES', 'GPU_DEVICE_ORDINAL', 'ZE_AFFINITY_MASK']);
+
+/** What a batch system tells the job, which `srun` and `mpirun` in a program need. A token of the cluster is not for it. */
+export function batchEnvironment(environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(environment).filter(
+      (entry): entry is [string, string] =>
+        entry[1] !== undefined &&
+        (deviceNames.has(entry[0]) || (entry[0].startsWith('SLURM') && entry[0] !== 'SLURM_JWT')),
+    ),
+  );
+}
+
 /** Linux refuses a single variable or argument from 128 KiB on (MAX_ARG_STRLEN, execve(2)). */
 const longestVariableBytes = 128 * 1024 - 64;
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { formatDuration } from '../../contracts/units.ts';
 import type { StopReason } from '../classify.ts';
-import { renewHeartbeat } from './claim.ts';
+import { claimPath, renewHeartbeat } from './claim.ts';
 import type { JobFolder } from './job-folder.ts';
 
 export interface Stop {
@@ -17,6 +17,7 @@ export interface Stop {
 export class ClaimWatch {
   readonly #folder: JobFolder;
   readonly #renewWithinMs: number;
+  readonly #claimNumber: number;
   readonly #timers: NodeJS.Timeout[];
   readonly #listeners: ((stop: Stop) => void)[] = [];
   readonly #onSignal = (): void => {
@@ -29,9 +30,10 @@ export class ClaimWatch {
   #renewedMs = performance.now();
   #stopped: Stop | undefined;
 
-  constructor(folder: JobFolder, options: { renewWithinMs: number; watchEveryMs: number }) {
+  constructor(folder: JobFolder, options: { renewWithinMs: number; watchEveryMs: number; claimNumber: number }) {
     this.#folder = folder;
     this.#renewWithinMs = options.renewWithinMs;
+    this.#claimNumber = options.claimNumber;
     for (const signal of stopSignals) process.on(signal, this.#onSignal);
     this.#timers = [
       setInterval(() => this.#look(), options.watchEveryMs),
@@ -73,6 +75,9 @@ export class ClaimWatch {
    * paused machine) must take its job for lost even when it can write again.
    */
   async #renew(): Promise<void> {
+    // The batch system thought this node dead and started the job elsewhere.
+    if (existsSync(claimPath(this.#folder, this.#claimNumber + 1)))
+      this.stop({ why: 'claimLost', detail: 'a later start of the same batch job took the claim over' });
     const error = await renewHeartbeat(this.#folder).then(
       () => undefined,
       (e: unknown) => e as Error,

@@ -17,12 +17,13 @@ export async function readClaim(folder: JobFolder): Promise<{ number: number; cl
 export async function takeClaim(
   folder: JobFolder,
   mine: Claim,
-): Promise<{ taken: true; previous?: Claim } | { taken: false; winner: Claim }> {
+): Promise<{ taken: true; number: number; previous?: Claim } | { taken: false; winner: Claim }> {
   for (;;) {
     const current = await readClaim(folder);
     if (current && !mayRetake(current.claim, mine)) return { taken: false, winner: current.claim };
-    if (await publishOnce(claimPath(folder, (current?.number ?? 0) + 1), JSON.stringify(mine)))
-      return { taken: true, ...(current && { previous: current.claim }) };
+    const number = (current?.number ?? 0) + 1;
+    if (await publishOnce(claimPath(folder, number), JSON.stringify(mine)))
+      return { taken: true, number, ...(current && { previous: current.claim }) };
   }
 }
 
@@ -35,7 +36,10 @@ export function mayRetake(previous: Claim, next: Claim): boolean {
   );
 }
 
-const claimPath = (folder: JobFolder, number: number): string => join(folder.path, `claim-${number}.json`);
+/** Says that the wrapper with this claim has ended its program and left without an end of the job. */
+export const leftPath = (folder: JobFolder, number: number): string => join(folder.path, `left-${number}.json`);
+
+export const claimPath = (folder: JobFolder, number: number): string => join(folder.path, `claim-${number}.json`);
 
 const claimNumbers = async (folder: JobFolder): Promise<number[]> =>
   (await readdir(folder.path)).flatMap((name) => {

@@ -29,7 +29,7 @@ import { readLogPage } from './log-pages.ts';
 import { publishOnce, syncFolder } from './publish.ts';
 import { removeUnfinishedStaging, stageContainer } from './staging.ts';
 import { findTools } from './tools.ts';
-import { bundleWrapper } from './wrapper-bundle.ts';
+import { bundleWrapper, localWrapper } from './wrapper-bundle.ts';
 
 export interface LocalRunnerOptions {
   /** Absolute folder of all jobs of this host; on its own disk. */
@@ -189,7 +189,10 @@ class LocalRunner implements JobRunner {
   }
 
   #prepare() {
-    this.#preparing ??= Promise.all([bundleWrapper(this.#options.jobsFolder), findTools(this.#programEnvironment)])
+    this.#preparing ??= Promise.all([
+      bundleWrapper(this.#options.jobsFolder, localWrapper),
+      findTools(this.#programEnvironment),
+    ])
       .then(([script, tools]) => ({ script, tools }))
       .catch((error: unknown) => {
         this.#preparing = undefined;

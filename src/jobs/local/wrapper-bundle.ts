@@ -5,13 +5,16 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { publishOnce } from './publish.ts';
 
+/** Runs as a process of its own, next to its program. */
+export const localWrapper = new URL('./wrapper.ts', import.meta.url);
+
 /**
- * The wrapper as one plain JavaScript file in `folder`. Run through tsx it would need 0.3 s more before each job and our
+ * A wrapper as one plain JavaScript file in `folder`. Run through tsx it would need 0.3 s more before each job and our
  * node_modules on every compute node. Its name holds its hash: wrappers of an older version keep theirs.
  */
-export async function bundleWrapper(folder: string): Promise<string> {
+export async function bundleWrapper(folder: string, entry: URL): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(new URL('./wrapper.ts', import.meta.url))],
+    entryPoints: [fileURLToPath(entry)],
     bundle: true,
     platform: 'node',
     format: 'esm',
