@@ -12,7 +12,7 @@ import {
 } from '../../src/onnx/quantize/dynamic.ts';
 import { nameNodes } from '../../src/onnx/rewrite/names.ts';
 import { valuesOf } from '../../src/onnx/tensor.ts';
-import { conditional, linear, nodeOf, textClassifier, withGraph, withNode } from './models.ts';
+import { linear, nodeOf, textClassifier, withGraph, withNode } from './models.ts';
 import { f32, i64, randomFloats, runOnce, seededRandom } from './run.ts';
 
 const opTypes = (model: Model): string[] => model.graph.nodes.map(({ opType }) => opType);
@@ -262,12 +262,10 @@ describe('onnx/quantize/dynamic', () => {
       ),
       /not a constant/,
     );
-    assert.match(
-      reason(withGraph(base, { inputs: [...base.graph.inputs, { name: 'w', type: 'float32', dims: [2, 2] }] })),
-      /also a graph input/,
-    );
-    assert.match(reason(withWeight({ type: 'float16', bytes: new Uint8Array(8) })), /float16, expected float32/);
-    assert.match(reason(withWeight({ dims: [1, 2, 2] })), /rank 3, expected 2/);
+    const wide = { type: 'float64', bytes: new Uint8Array(32) };
+    assert.match(reason(withWeight(wide)), /float64, expected float32 or float16/);
+    const gemm = { opType: 'Gemm' };
+    assert.match(reason(withNode(withWeight({ dims: [1, 2, 2] }), 0, gemm)), /rank 3, expected 2/);
     assert.match(reason(withWeight({ dims: [0, 2], bytes: new Uint8Array(0) })), /empty/);
     for (const value of [Number.NaN, Number.POSITIVE_INFINITY, 3e38]) {
       assert.match(reason(linear(2, 1, Float32Array.of(1, value))), /not finite or beyond/);
@@ -280,8 +278,6 @@ describe('onnx/quantize/dynamic', () => {
     assert.match(reason(withNode(base, 0, { inputs: ['x'] })), /lacks an input/);
     assert.match(reason(alsoBias), /needed in float by node "bias"/);
     assert.match(reason(withNode(base, 0, { inputs: ['w', 'w'] })), /needed in float by node "MatMul_0"/);
-    const transA = withNode(base, 0, { opType: 'Gemm', attributes: [{ name: 'transA', type: 'int', value: 1 }] });
-    assert.match(reason(transA), /transA/);
     const gather = { opType: 'Gather', inputs: ['w', 'x'] };
     assert.match(reason(withNode(withWeight({ dims: [4, 1] }), 0, gather)), /rows of 1 would not shrink/);
     const alongColumns = { ...gather, attributes: [{ name: 'axis', type: 'int', value: 1 } as const] };
@@ -306,16 +302,6 @@ describe('onnx/quantize/dynamic', () => {
       { numRuns: 1_500, seed: 3 },
     );
     assert.ok(rewritten > 200, `only ${rewritten} models came as far as the rewrite`);
-  });
-
-  it('leaves subgraphs alone and counts what is in them', () => {
-    const model = conditional();
-    const branch = model.graph.nodes[0]!.attributes[0]!;
-    assert.equal(branch.type, 'graph');
-    const inner = { ...branch, value: { ...branch.value, nodes: [nodeOf('MatMul', ['x', 'x'], ['then:y'])] } };
-    const { report } = quantizeDynamic(withNode(model, 0, { attributes: [inner] }));
-    assert.equal(report.nodesInSubgraphs, 1);
-    assert.equal(report.changed, false);
   });
 
   it('keeps the largest weights exact: the outlier is stored as the end of the range', () => {

@@ -1,4 +1,4 @@
-import { floatAttribute } from '../attribute.ts';
+import { floatAttribute, intAttribute } from '../attribute.ts';
 import { dataTypeCode } from '../data-type.ts';
 import type { Attribute, Node, Tensor } from '../model.ts';
 import type { FreshNames } from '../rewrite/names.ts';
@@ -6,17 +6,21 @@ import { tensorOf } from '../tensor.ts';
 import type { Candidate } from './plan.ts';
 import type { WeightStore } from './weight-store.ts';
 
+/** The operator domain of onnxruntime's own kernels. */
+export const microsoftDomain = 'com.microsoft';
+
 interface QuantizedActivation {
   readonly quantized: string;
   readonly scale: string;
   readonly zeroPoint: string;
 }
 
-/** Writes the int8 form of single nodes; keeps what they share: quantized activations and scalar constants. */
+/** Writes the int8 form of single nodes of one graph; keeps what they share: quantized activations, constants. */
 export class IntegerOps {
   readonly initializers: Tensor[] = [];
   private readonly activations = new Map<string, QuantizedActivation>();
   private readonly transposes = new Map<string, string>();
+  private readonly floats = new Map<string, string>();
   private readonly weights: WeightStore;
   private readonly names: FreshNames;
 
@@ -27,58 +31,86 @@ export class IntegerOps {
 
   /** Gather(int8 rows) × Gather(their scales): a row's error is bounded by its own largest value. */
   gather(node: Node, candidate: Candidate): Node[] {
-    const { quantized, scale } = this.weights.table(candidate);
+    const { quantized, scale } = this.weights.table(candidate.weights[0]);
     const indices = node.inputs[1]!;
     const rows = this.names.fresh(`${node.name}_rows`);
     const floats = this.names.fresh(`${node.name}_floats`);
     const scales = this.names.fresh(`${node.name}_scales`);
-    return [
+    return this.inOwnType(node, candidate, (output) => [
       this.node('Gather', `${node.name}_quant`, [quantized, indices], [rows]),
       this.node('Gather', `${node.name}_scale`, [scale, indices], [scales]),
-      this.node('Cast', `${node.name}_cast`, [rows], [floats], toFloat),
-      this.node('Mul', `${node.name}_dequant`, [floats, scales], node.outputs),
-    ];
+      this.node('Cast', `${node.name}_cast`, [rows], [floats], to('float32')),
+      this.node('Mul', `${node.name}_dequant`, [floats, scales], [output]),
+    ]);
+  }
+
+  matMul(node: Node, candidate: Candidate): Node[] {
+    return this.inOwnType(node, candidate, (output) => {
+      const nodes: Node[] = [];
+      this.product(node, candidate, this.inFloat32(node.inputs[0]!, candidate, nodes), output, nodes);
+      return nodes;
+    });
+  }
+
+  /** alpha·A'·B' + beta·C as MatMul and Add: alpha is in the quantized weight, beta goes into C. */
+  gemm(node: Node, candidate: Candidate): Node[] {
+    return this.inOwnType(node, candidate, (output) => {
+      const nodes: Node[] = [];
+      let a = this.inFloat32(node.inputs[0]!, candidate, nodes);
+      if (intAttribute(node, 'transA', 0) !== 0) a = this.transpose(a, nodes);
+      const bias = node.inputs[2] ?? '';
+      const beta = floatAttribute(node, 'beta', 1);
+      if (bias === '' || beta === 0) {
+        this.product(node, candidate, a, output, nodes);
+        return nodes;
+      }
+      const product = this.names.fresh(`${node.name}_product`);
+      this.product(node, candidate, a, product, nodes);
+      let addend = this.inFloat32(bias, candidate, nodes);
+      if (beta !== 1) {
+        // A node, not a folded constant: the engine folds it when it loads, and the bias may be no constant at all.
+        const factor = this.names.fresh(`${node.name}_beta`);
+        this.initializers.push(tensorOf(factor, 'float32', [], Float32Array.of(beta)));
+        const scaled = this.names.fresh(`${node.name}_scaled_bias`);
+        nodes.push(this.node('Mul', `${node.name}_scale_bias`, [addend, factor], [scaled]));
+        addend = scaled;
+      }
+      nodes.push(this.node('Add', `${node.name}_add`, [product, addend], [output]));
+      return nodes;
+    });
+  }
+
+  /** onnxruntime's kernel quantizes the input and the hidden state itself, step by step. */
+  lstm(node: Node, { weights: [w, r] }: Candidate): Node[] {
+    const [input, recurrence] = [this.weights.gates(w), this.weights.gates(r!)];
+    const [x, , , ...states] = node.inputs;
+    // B, sequence_lens, initial_h, initial_c, P: five, and what is left out keeps its place.
+    const five = Array.from({ length: 5 }, (_, i) => states[i] ?? '');
+    const scales = [input.scale, input.zeroPoint, recurrence.scale, recurrence.zeroPoint];
+    const inputs = [x!, input.quantized, recurrence.quantized, ...five, ...scales];
+    const attributes = node.attributes.filter(({ name }) => name !== 'layout');
+    const rewritten = this.node('DynamicQuantizeLSTM', `${node.name}_quant`, inputs, node.outputs, attributes);
+    return [{ ...rewritten, domain: microsoftDomain }];
   }
 
   /**
    * The pattern of onnxruntime's quantizer, which the engine fuses into one kernel together with the Add that follows:
    * DynamicQuantizeLinear, MatMulInteger, Cast, Mul by both scales.
    */
-  matMul(node: Node, candidate: Candidate, outputs: readonly string[] = node.outputs): Node[] {
+  private product(node: Node, candidate: Candidate, a: string, output: string, nodes: Node[]): void {
     const stored = this.weights.matrix(candidate);
-    const nodes: Node[] = [];
     const weight = stored.isTransposed ? this.transpose(stored.quantized, nodes) : stored.quantized;
     const weightScale = stored.isTransposed ? this.transpose(stored.scale, nodes) : stored.scale;
-    const activation = this.activation(node.inputs[0]!, nodes);
+    const activation = this.activation(a, nodes);
     const sums = this.names.fresh(`${node.name}_sums`);
     const floats = this.names.fresh(`${node.name}_floats`);
     const scale = this.names.fresh(`${node.name}_scale`);
     nodes.push(
       this.node('MatMulInteger', `${node.name}_quant`, [activation.quantized, weight, activation.zeroPoint], [sums]),
-      this.node('Cast', `${node.name}_cast`, [sums], [floats], toFloat),
+      this.node('Cast', `${node.name}_cast`, [sums], [floats], to('float32')),
       this.node('Mul', `${node.name}_scales`, [activation.scale, weightScale], [scale]),
-      this.node('Mul', `${node.name}_dequant`, [floats, scale], outputs),
+      this.node('Mul', `${node.name}_dequant`, [floats, scale], [output]),
     );
-    return nodes;
-  }
-
-  /** alpha·A·B' + beta·C as MatMul and Add: alpha is in the quantized weight, beta goes into C. */
-  gemm(node: Node, candidate: Candidate): Node[] {
-    const bias = node.inputs[2] ?? '';
-    const beta = floatAttribute(node, 'beta', 1);
-    if (bias === '' || beta === 0) return this.matMul(node, candidate);
-    const product = this.names.fresh(`${node.name}_product`);
-    const nodes = this.matMul(node, candidate, [product]);
-    let addend = bias;
-    if (beta !== 1) {
-      // A node, not a folded constant: the engine folds it when it loads, and the bias may be no constant at all.
-      const factor = this.names.fresh(`${node.name}_beta`);
-      this.initializers.push(tensorOf(factor, 'float32', [], Float32Array.of(beta)));
-      addend = this.names.fresh(`${node.name}_scaled_bias`);
-      nodes.push(this.node('Mul', `${node.name}_scale_bias`, [bias, factor], [addend]));
-    }
-    nodes.push(this.node('Add', `${node.name}_add`, [product, addend], node.outputs));
-    return nodes;
   }
 
   /** One DynamicQuantizeLinear per activation, in front of its first reader: Q, K and V of an encoder share it. */
@@ -96,14 +128,37 @@ export class IntegerOps {
     return activation;
   }
 
-  /** A shared table as B. The engine folds it when it loads; the file holds the weights once. */
+  /** A shared table as B (the engine folds it when it loads; the file holds the weights once), or Gemm's transA. */
   private transpose(name: string, nodes: Node[]): string {
-    const known = this.transposes.get(name);
-    if (known !== undefined) return known;
-    const output = this.names.fresh(`${name}_transposed`);
-    const perm: Attribute = { name: 'perm', type: 'ints', value: [1, 0] };
-    nodes.push(this.node('Transpose', `${name}_transpose`, [name], [output], [perm]));
-    this.transposes.set(name, output);
+    return this.once(this.transposes, name, `${name}_transposed`, (output) =>
+      nodes.push(
+        this.node('Transpose', `${name}_transpose`, [name], [output], [{ name: 'perm', type: 'ints', value: [1, 0] }]),
+      ),
+    );
+  }
+
+  /** The integer operators speak float32 only; a float16 model's values are widened on the way in … */
+  private inFloat32(name: string, candidate: Candidate, nodes: Node[]): string {
+    if (!isHalf(candidate)) return name;
+    return this.once(this.floats, name, `${name}_float32`, (output) =>
+      nodes.push(this.node('Cast', `${name}_widen`, [name], [output], to('float32'))),
+    );
+  }
+
+  /** … and narrowed on the way out. */
+  private inOwnType(node: Node, candidate: Candidate, make: (output: string) => Node[]): Node[] {
+    const [output] = node.outputs;
+    if (!isHalf(candidate)) return make(output!);
+    const wide = this.names.fresh(`${node.name}_float32`);
+    return [...make(wide), this.node('Cast', `${node.name}_narrow`, [wide], [output!], to('float16'))];
+  }
+
+  private once(known: Map<string, string>, name: string, base: string, add: (output: string) => void): string {
+    const before = known.get(name);
+    if (before !== undefined) return before;
+    const output = this.names.fresh(base);
+    add(output);
+    known.set(name, output);
     return output;
   }
 
@@ -118,4 +173,7 @@ export class IntegerOps {
   }
 }
 
-const toFloat: readonly Attribute[] = [{ name: 'to', type: 'int', value: dataTypeCode('float32') }];
+const isHalf = ({ weights: [weight] }: Candidate): boolean => weight.tensor.type === 'float16';
+const to = (type: 'float32' | 'float16'): readonly Attribute[] => [
+  { name: 'to', type: 'int', value: dataTypeCode(type) },
+];

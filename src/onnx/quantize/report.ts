@@ -1,3 +1,4 @@
+import type { SkipCode } from './plan.ts';
 import type { Channel, WeightError } from './weight.ts';
 
 /** What was quantized and what was not, and why: plain data, for verdicts and for people. */
@@ -5,28 +6,31 @@ export interface QuantizationReport {
   readonly options: { readonly perChannel: boolean; readonly reduceRange: boolean };
   /** False: nothing to do, and the model is the one that came in. */
   readonly changed: boolean;
-  /** Every MatMul, Gemm and Gather of the main graph, in its order. */
+  /** Every MatMul, Gemm, Gather and LSTM, in the order of the graph; those of If, Loop and Scan bodies after it. */
   readonly nodes: readonly NodeOutcome[];
   /** Every weight that is int8 now. */
   readonly weights: readonly WeightOutcome[];
-  /** MatMul, Gemm and Gather inside If, Loop and Scan; they stay as they are. */
+  /** How many of `nodes` lie in bodies of If, Loop and Scan. */
   readonly nodesInSubgraphs: number;
-  /** All initializers of the main graph. */
+  /** Graph inputs that were only the default of a weight, and are gone with it. */
+  readonly inputsRemoved: readonly string[];
+  /** All constants of the model. */
   readonly bytesBefore: number;
   readonly bytesAfter: number;
 }
 
 export type NodeOutcome = { readonly node: string; readonly opType: string } & (
   | { readonly outcome: 'quantized'; readonly weight: string }
-  | { readonly outcome: 'skipped'; readonly reason: string }
+  | { readonly outcome: 'skipped'; readonly code: SkipCode; readonly reason: string }
 );
 
 export interface WeightOutcome {
-  /** The float initializer that it replaces. */
+  /** The float constant that it replaces. */
   readonly weight: string;
   /** The int8 initializer. */
   readonly quantized: string;
-  readonly shape: readonly [number, number];
+  /** Of the int8 initializer. */
+  readonly shape: readonly number[];
   /** Which numbers of the int8 matrix share a scale. */
   readonly channel: Channel;
   readonly reduceRange: boolean;

@@ -1,95 +1,150 @@
 import type { Tensor } from '../model.ts';
 import type { FreshNames } from '../rewrite/names.ts';
-import { tensorOf, valuesOf } from '../tensor.ts';
+import { tensorOf } from '../tensor.ts';
+import type { Constant, Scope } from './constants.ts';
 import type { Candidate } from './plan.ts';
 import type { WeightOutcome } from './report.ts';
-import { type Channel, quantizeMatrix, transposed } from './weight.ts';
+import { type Channel, type QuantizedMatrix, quantizeStack, transposed } from './weight.ts';
+import { floatsOf, tensorSize } from './weight-values.ts';
 
 /** Names of a quantized weight's initializers. */
 export interface StoredWeight {
   readonly quantized: string;
   readonly scale: string;
+  /** int8 0, in the shape of the scale: only where an operator wants one (LSTM). */
+  readonly zeroPoint?: string;
   /** The stored matrix is [n, k] with scales [n, 1]: a MatMul has to transpose both first. */
   readonly isTransposed: boolean;
 }
 
-/** Quantizes weights, each once in each form that the graph needs, however many nodes share it. */
+/** One form of a weight, before it has names. */
+interface Form extends QuantizedMatrix {
+  readonly dims: readonly number[];
+  readonly scaleDims: readonly number[];
+  readonly channel: Channel;
+  readonly reduceRange: boolean;
+}
+
+/** Quantizes weights, each once in each form that the graphs need, however many nodes share it. */
 export class WeightStore {
-  readonly initializers: Tensor[] = [];
   readonly outcomes: WeightOutcome[] = [];
-  private readonly stored = new Map<string, StoredWeight>();
-  private readonly tied: ReadonlySet<string>;
+  private readonly initializers = new Map<Scope, Tensor[]>();
+  private readonly stored = new Map<Constant, Map<string, StoredWeight>>();
+  private readonly tied: ReadonlySet<Constant>;
   private readonly names: FreshNames;
   private readonly options: { perChannel: boolean; reduceRange: boolean };
+  private readonly onWeight: (outcome: WeightOutcome) => void;
 
   constructor(
     candidates: readonly Candidate[],
     names: FreshNames,
     options: { perChannel: boolean; reduceRange: boolean },
+    onWeight: (outcome: WeightOutcome) => void,
   ) {
     this.names = names;
     this.options = options;
-    const withRole = (wanted: (candidate: Candidate) => boolean): Set<string> =>
-      new Set(candidates.filter(wanted).map(({ weight }) => weight.name));
+    this.onWeight = onWeight;
+    const withRole = (wanted: (candidate: Candidate) => boolean): Set<Constant> =>
+      new Set(candidates.filter(wanted).map(({ weights: [weight] }) => weight));
     const tables = withRole(({ role }) => role === 'table');
     const outputs = withRole(({ role, alpha }) => role === 'transposed' && alpha === 1);
     // An embedding table that is the output layer too (B [n, k] = table): rows are channels of both, one copy serves.
-    this.tied = new Set([...outputs].filter((name) => tables.has(name)));
+    this.tied = new Set([...outputs].filter((constant) => tables.has(constant)));
+  }
+
+  /** The new initializers of a graph. */
+  of(scope: Scope): readonly Tensor[] {
+    return this.initializers.get(scope) ?? [];
   }
 
   /** int8 rows [rows, columns] and scales [rows, 1], so that `Gather(q) × Gather(scale)` gives rows. */
-  table({ weight, shape }: Pick<Candidate, 'weight' | 'shape'>): StoredWeight {
-    // Gather sums nothing, so a table has all 8 bits, unless a MatMul shares it.
-    const reduceRange = this.options.reduceRange && this.tied.has(weight.name);
-    return this.once(`${weight.name} rows`, () =>
-      this.store(weight, valuesOf(weight, 'float32'), shape, 'row', reduceRange, true),
-    );
-  }
-
-  /** int8 [k, n] with scales [n] (or one scalar), or the shared table. */
-  matrix({ weight, shape, role, alpha }: Candidate): StoredWeight {
-    if (role === 'transposed' && alpha === 1 && this.tied.has(weight.name)) return this.table({ weight, shape });
-    return this.once(`${weight.name} ${role} ${alpha}`, () => {
-      const floats = valuesOf(weight, 'float32');
-      const scaled = alpha === 1 ? floats : floats.map((value) => value * alpha);
-      const [rows, columns] = shape;
-      const channel = this.options.perChannel ? 'column' : 'tensor';
-      const { reduceRange } = this.options;
-      return role === 'transposed'
-        ? this.store(weight, transposed(scaled, shape), [columns, rows], channel, reduceRange, false)
-        : this.store(weight, scaled, shape, channel, reduceRange, false);
+  table(constant: Constant): StoredWeight {
+    return this.once(constant, 'rows', () => {
+      const [rows = 0, columns = 0] = constant.tensor.dims;
+      // Gather sums nothing, so a table has all 8 bits, unless a MatMul shares it.
+      const reduceRange = this.options.reduceRange && this.tied.has(constant);
+      const matrix = quantizeStack(floatsOf(constant.tensor), [1, rows, columns], 'row', { reduceRange });
+      return { ...matrix, dims: [rows, columns], scaleDims: [rows, 1], channel: 'row', reduceRange };
     });
   }
 
-  private store(
-    weight: Tensor,
-    floats: Float32Array,
-    shape: readonly [number, number],
-    channel: Channel,
-    reduceRange: boolean,
-    isTransposed: boolean,
-  ): StoredWeight {
-    const { values, scales, error } = quantizeMatrix(floats, shape, channel, { reduceRange });
-    const quantized = this.names.fresh(`${weight.name}_quantized`);
-    const scale = this.names.fresh(`${weight.name}_scale`);
-    const scaleDims = { row: [scales.length, 1], column: [scales.length], tensor: [] }[channel];
-    this.initializers.push(tensorOf(quantized, 'int8', shape, values), tensorOf(scale, 'float32', scaleDims, scales));
-    this.outcomes.push({
-      weight: weight.name,
+  /** int8 [.., k, n] with scales [n] ([.., 1, n] in a stack, one scalar for the whole), or the shared table. */
+  matrix({ weights: [constant], role, alpha }: Candidate): StoredWeight {
+    if (role === 'transposed' && alpha === 1 && this.tied.has(constant)) return this.table(constant);
+    return this.once(constant, `${role} ${alpha}`, () => {
+      const floats = floatsOf(constant.tensor);
+      const scaled = alpha === 1 ? floats : floats.map((value) => value * alpha);
+      const { dims } = constant.tensor;
+      return role === 'transposed' ? this.turned(scaled, dims) : this.columns(scaled, dims);
+    });
+  }
+
+  /** An LSTM's [directions, 4·hidden, k] as onnxruntime's kernel reads it: [directions, k, 4·hidden]. */
+  gates(constant: Constant): Required<StoredWeight> {
+    return this.once(constant, 'gates', () => {
+      const [directions = 0, gates = 0, depth = 0] = constant.tensor.dims;
+      const { perChannel, reduceRange } = this.options;
+      const channel = perChannel ? 'row' : 'tensor';
+      const stack = quantizeStack(floatsOf(constant.tensor), [directions, gates, depth], channel, { reduceRange });
+      const values = new Int8Array(stack.values.length);
+      const size = gates * depth;
+      for (let at = 0; at < values.length; at += size)
+        values.set(transposed(stack.values.subarray(at, at + size), [gates, depth]), at);
+      const scaleDims = perChannel ? [directions, gates] : [directions];
+      return { ...stack, values, dims: [directions, depth, gates], scaleDims, channel, reduceRange };
+    }) as Required<StoredWeight>;
+  }
+
+  private columns(floats: Float32Array, dims: readonly number[]): Form {
+    const { perChannel, reduceRange } = this.options;
+    if (!perChannel || dims.length === 1) {
+      const matrix = quantizeStack(floats, [1, floats.length, 1], 'tensor', { reduceRange });
+      return { ...matrix, dims, scaleDims: [], channel: 'tensor', reduceRange };
+    }
+    const [k, n] = [dims.at(-2)!, dims.at(-1)!];
+    const stack = quantizeStack(floats, [floats.length / (k * n), k, n], 'column', { reduceRange });
+    const scaleDims = dims.length === 2 ? [n] : [...dims.slice(0, -2), 1, n];
+    return { ...stack, dims, scaleDims, channel: 'column', reduceRange };
+  }
+
+  /** From [n, k] to int8 [k, n]: turned round when it is a quarter of the size. */
+  private turned(floats: Float32Array, [n = 0, k = 0]: readonly number[]): Form {
+    const { perChannel, reduceRange } = this.options;
+    const matrix = quantizeStack(floats, [1, n, k], perChannel ? 'row' : 'tensor', { reduceRange });
+    const values = transposed(matrix.values, [n, k]);
+    const channel = perChannel ? 'column' : 'tensor';
+    return { ...matrix, values, dims: [k, n], scaleDims: perChannel ? [n] : [], channel, reduceRange };
+  }
+
+  private once(constant: Constant, form: string, make: () => Form): StoredWeight {
+    const forms = this.stored.get(constant) ?? new Map<string, StoredWeight>();
+    this.stored.set(constant, forms);
+    const stored = forms.get(form) ?? this.store(constant, make(), form === 'gates', form === 'rows');
+    forms.set(form, stored);
+    return stored;
+  }
+
+  private store(constant: Constant, form: Form, withZeroPoint: boolean, isTransposed: boolean): StoredWeight {
+    const { values, scales, error, dims, scaleDims, channel, reduceRange } = form;
+    const quantized = this.names.fresh(`${constant.name}_quantized`);
+    const scale = this.names.fresh(`${constant.name}_scale`);
+    const added = [tensorOf(quantized, 'int8', dims, values), tensorOf(scale, 'float32', scaleDims, scales)];
+    const zeroPoint = withZeroPoint ? this.names.fresh(`${constant.name}_zero_point`) : undefined;
+    if (zeroPoint !== undefined) added.push(tensorOf(zeroPoint, 'int8', scaleDims, new Int8Array(scales.length)));
+    const there = this.initializers.get(constant.home) ?? [];
+    this.initializers.set(constant.home, [...there, ...added]);
+    const outcome: WeightOutcome = {
+      weight: constant.name,
       quantized,
-      shape,
+      shape: dims,
       channel,
       reduceRange,
       error,
-      bytesBefore: weight.bytes.byteLength,
-      bytesAfter: values.byteLength + scales.byteLength,
-    });
-    return { quantized, scale, isTransposed };
-  }
-
-  private once(key: string, make: () => StoredWeight): StoredWeight {
-    const stored = this.stored.get(key) ?? make();
-    this.stored.set(key, stored);
-    return stored;
+      bytesBefore: tensorSize(constant.tensor),
+      bytesAfter: added.reduce((sum, { bytes }) => sum + bytes.byteLength, 0),
+    };
+    this.outcomes.push(outcome);
+    this.onWeight(outcome);
+    return { quantized, scale, isTransposed, ...(zeroPoint !== undefined && { zeroPoint }) };
   }
 }

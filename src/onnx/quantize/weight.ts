@@ -26,14 +26,49 @@ export function quantizeMatrix(
   weights: Float32Array,
   [rows, columns]: readonly [number, number],
   channel: Channel,
+  options: { reduceRange: boolean },
+): QuantizedMatrix {
+  return quantizeStack(weights, [1, rows, columns], channel, options);
+}
+
+/**
+ * A stack of matrices [count, rows, columns]: each has scales of its own (`tensor`: one), which follow one another.
+ * Conditions as for `quantizeMatrix`.
+ */
+export function quantizeStack(
+  weights: Float32Array,
+  [count, rows, columns]: readonly [number, number, number],
+  channel: Channel,
   { reduceRange }: { reduceRange: boolean },
 ): QuantizedMatrix {
   const scheme = { type: 'int8', symmetric: true, reduceRange } as const;
-  const range = integerRange(scheme);
-  // Channel of element [r, c] = r × perRow + c × perColumn: no division and no call in the loops over millions.
+  const channels = { row: rows, column: columns, tensor: 1 }[channel];
+  const scales = new Float32Array(count * channels);
+  const values = new Int8Array(weights.length);
+  const loss = { maxAbs: 0, signal: 0, noise: 0 };
+  const size = rows * columns;
+  for (let m = 0; m < count; m++) {
+    const matrix = weights.subarray(m * size, (m + 1) * size);
+    const own = scales.subarray(m * channels, (m + 1) * channels);
+    largestOfChannels(matrix, rows, columns, channel, own);
+    for (let c = 0; c < channels; c++) own[c] = quantizationParameters(-own[c]!, own[c]!, scheme).scale;
+    quantizeInto(values.subarray(m * size, (m + 1) * size), matrix, rows, columns, channel, own, scheme, loss);
+  }
+  const sqnrDb = loss.noise === 0 ? null : 10 * Math.log10(loss.signal / loss.noise);
+  return { values, scales, error: { maxAbs: loss.maxAbs, sqnrDb } };
+}
+
+// Channel of element [r, c] = r × perRow + c × perColumn: no division and no call in the loops over millions.
+
+function largestOfChannels(
+  weights: Float32Array,
+  rows: number,
+  columns: number,
+  channel: Channel,
+  largest: Float32Array,
+): void {
   const perRow = channel === 'row' ? 1 : 0;
   const perColumn = channel === 'column' ? 1 : 0;
-  const largest = new Float32Array(channel === 'row' ? rows : channel === 'column' ? columns : 1);
   for (let r = 0, i = 0; r < rows; r++) {
     for (let c = 0; c < columns; c++, i++) {
       const at = r * perRow + c * perColumn;
@@ -41,12 +76,22 @@ export function quantizeMatrix(
       if (magnitude > largest[at]!) largest[at] = magnitude;
     }
   }
-  const scales = largest.map((max) => quantizationParameters(-max, max, scheme).scale);
+}
 
-  const values = new Int8Array(weights.length);
-  let maxAbs = 0;
-  let signal = 0;
-  let noise = 0;
+function quantizeInto(
+  values: Int8Array,
+  weights: Float32Array,
+  rows: number,
+  columns: number,
+  channel: Channel,
+  scales: Float32Array,
+  scheme: Parameters<typeof integerRange>[0],
+  loss: { maxAbs: number; signal: number; noise: number },
+): void {
+  const range = integerRange(scheme);
+  const perRow = channel === 'row' ? 1 : 0;
+  const perColumn = channel === 'column' ? 1 : 0;
+  let { maxAbs, signal, noise } = loss;
   for (let r = 0, i = 0; r < rows; r++) {
     for (let c = 0; c < columns; c++, i++) {
       const weight = weights[i]!;
@@ -59,12 +104,17 @@ export function quantizeMatrix(
       noise += difference * difference;
     }
   }
-  return { values, scales, error: { maxAbs, sqnrDb: noise === 0 ? null : 10 * Math.log10(signal / noise) } };
+  loss.maxAbs = maxAbs;
+  loss.signal = signal;
+  loss.noise = noise;
 }
 
 /** [rows, columns] → [columns, rows]. */
-export function transposed(values: Float32Array, [rows, columns]: readonly [number, number]): Float32Array {
-  const out = new Float32Array(values.length);
+export function transposed<T extends Float32Array | Int8Array>(
+  values: T,
+  [rows, columns]: readonly [number, number],
+): T {
+  const out = new (values.constructor as new (length: number) => T)(values.length);
   for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = values[r * columns + c]!;
   return out;
 }

@@ -1,4 +1,4 @@
-import type { Graph, Model } from '../model.ts';
+import type { Attribute, Graph, Model } from '../model.ts';
 import { nestedGraphs } from './nested.ts';
 
 /** Hands out names that nothing in a graph (or its subgraphs) uses yet, for values and nodes that a rewrite adds. */
@@ -24,18 +24,27 @@ export class FreshNames {
 }
 
 /**
- * The same model with every node of the main graph named, and no name twice, so that a node can be excluded, reported
- * and compared by name. Names that are unique already stay; a model that needs nothing is returned itself.
+ * The same model with every node named, those in bodies of If, Loop and Scan too, and no name twice, so that a node can
+ * be excluded, reported and compared by name. Names that are unique already stay; a model that needs nothing is returned
+ * itself.
  */
 export function nameNodes(model: Model): Model {
-  const { nodes } = model.graph;
   const counts = new Map<string, number>();
-  for (const { name } of nodes) counts.set(name, (counts.get(name) ?? 0) + 1);
+  const graphs = [model.graph, ...nestedGraphs(model.graph)];
+  for (const { name } of graphs.flatMap(({ nodes }) => nodes)) counts.set(name, (counts.get(name) ?? 0) + 1);
   const isUnique = (name: string): boolean => name !== '' && counts.get(name) === 1;
-  if (nodes.every(({ name }) => isUnique(name))) return model;
+  if (graphs.every(({ nodes }) => nodes.every(({ name }) => isUnique(name)))) return model;
   const names = new FreshNames(model.graph);
-  const named = nodes.map((node, i) =>
-    isUnique(node.name) ? node : { ...node, name: names.fresh(`${node.name || node.opType}_${i}`) },
-  );
-  return { ...model, graph: { ...model.graph, nodes: named } };
+  const named = (graph: Graph): Graph => ({
+    ...graph,
+    nodes: graph.nodes.map((node, i) => ({
+      ...node,
+      name: isUnique(node.name) ? node.name : names.fresh(`${node.name || node.opType}_${i}`),
+      attributes: node.attributes.map((attribute): Attribute => {
+        if (attribute.type === 'graph') return { ...attribute, value: named(attribute.value) };
+        return attribute.type === 'graphs' ? { ...attribute, value: attribute.value.map(named) } : attribute;
+      }),
+    })),
+  });
+  return { ...model, graph: named(model.graph) };
 }

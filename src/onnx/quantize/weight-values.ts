@@ -1,0 +1,41 @@
+import { OnnxError } from '../error.ts';
+import type { Tensor } from '../model.ts';
+import { valuesOf } from '../tensor.ts';
+
+/** The elements of a float32 or float16 tensor as float32, which holds every float16. Read-only: often a view. */
+export function floatsOf(tensor: Tensor): Float32Array {
+  if (tensor.type === 'float32') return valuesOf(tensor, 'float32');
+  if (tensor.type !== 'float16') {
+    throw new OnnxError(`tensor "${tensor.name}": expected float32 or float16, it is ${tensor.type}`);
+  }
+  const table = float16Values();
+  return Float32Array.from(valuesOf(tensor, 'float16'), (bits) => table[bits]!);
+}
+
+/** Bytes of a tensor's elements, in memory or not. */
+export const tensorSize = ({ bytes, stored }: Tensor): number => stored?.sizeBytes ?? bytes.byteLength;
+
+/** Largest absolute value, 0 of nothing, NaN as soon as one element is. */
+export function largestMagnitude(values: Float32Array): number {
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) {
+    const magnitude = Math.abs(values[i]!);
+    if (magnitude > largest) largest = magnitude;
+    else if (Number.isNaN(magnitude)) return Number.NaN;
+  }
+  return largest;
+}
+
+let table: Float32Array | undefined;
+
+/** What each of the 65,536 bit patterns of IEEE 754 binary16 stands for. */
+function float16Values(): Float32Array {
+  table ??= Float32Array.from({ length: 65_536 }, (_, bits) => {
+    const sign = bits & 0x8000 ? -1 : 1;
+    const exponent = (bits >> 10) & 0x1f;
+    const fraction = bits & 0x3ff;
+    if (exponent === 0x1f) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+    return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  });
+  return table;
+}
