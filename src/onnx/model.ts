@@ -62,10 +62,19 @@ export interface Tensor extends Extra {
   readonly name: string;
   readonly type: DataType;
   readonly dims: readonly number[];
-  /** `dims` × element size bytes, often a view on the file's bytes: read-only. Empty for strings. */
+  /** `dims` × element size bytes, often a view on the file's bytes: read-only. Empty for strings and where `stored` is. */
   readonly bytes: Uint8Array;
+  /** A weight that is not in memory; `tensorBytes` and `valuesOf` read it, so that a large model costs one weight at a time. */
+  readonly stored?: StoredBytes;
   /** Only for `type: 'string'`. */
   readonly strings?: readonly Uint8Array[];
+}
+
+/** Bytes that are read (from another file) or made (converted, quantized) when somebody asks, each time anew. */
+export interface StoredBytes {
+  readonly sizeBytes: number;
+  /** All of them; blocks for as long as the disk or the arithmetic takes. Throws `OnnxError` when they are gone. */
+  read(): Uint8Array;
 }
 
 /** A dimension: a size, a symbolic name shared by equal dimensions, or unknown. */

@@ -42,13 +42,40 @@ const constructors: {
 };
 
 /**
+ * The tensor's bytes, wherever they are: read-only. Throws `OnnxError` when a stored weight cannot be read or is not as
+ * long as the tensor says.
+ */
+export function tensorBytes(tensor: Tensor): Uint8Array {
+  if (tensor.stored === undefined) return tensor.bytes;
+  const bytes = tensor.stored.read();
+  if (bytes.byteLength !== tensor.stored.sizeBytes) {
+    throw new OnnxError(
+      `tensor "${tensor.name}": expected ${tensor.stored.sizeBytes} stored bytes, got ${bytes.byteLength}`,
+    );
+  }
+  return bytes;
+}
+
+/** A tensor whose bytes are made when they are needed; see `StoredBytes`. */
+export function storedTensor(
+  name: string,
+  type: Exclude<DataType, 'string'>,
+  dims: readonly number[],
+  read: () => Uint8Array,
+): Tensor {
+  const sizeBytes = storageBytes(type, elementCount(dims, `tensor "${name}"`));
+  return { name, type, dims: [...dims], bytes: new Uint8Array(0), stored: { sizeBytes, read } };
+}
+
+/**
  * The elements of a tensor of the given type, row-major. A view on the model's bytes where alignment allows it, else a
  * copy: treat it as read-only. Throws `OnnxError` when the tensor is of another type.
  */
 export function valuesOf<T extends TypedDataType>(tensor: Tensor, type: T): Values[T] {
   if (tensor.type !== type) throw new OnnxError(`tensor "${tensor.name}": expected ${type}, it is ${tensor.type}`);
   const count = elementCount(tensor.dims, `tensor "${tensor.name}"`);
-  const aligned = tensor.bytes.byteOffset % (storageBytes(type, 1) || 1) === 0 ? tensor.bytes : tensor.bytes.slice();
+  const bytes = tensorBytes(tensor);
+  const aligned = bytes.byteOffset % (storageBytes(type, 1) || 1) === 0 ? bytes : bytes.slice();
   return new constructors[type](aligned.buffer, aligned.byteOffset, count);
 }
 
@@ -87,12 +114,16 @@ export function checkTensor(tensor: Tensor, where: string): void {
   const [actual, expected, unit] =
     tensor.type === 'string'
       ? [tensor.strings?.length ?? 0, count, 'strings']
-      : [tensor.bytes.byteLength, storageBytes(tensor.type satisfies DataType, count), 'bytes'];
+      : [
+          tensor.stored?.sizeBytes ?? tensor.bytes.byteLength,
+          storageBytes(tensor.type satisfies DataType, count),
+          'bytes',
+        ];
   if (actual !== expected) {
     const shape = `[${tensor.dims.join(', ')}]`;
     throw new OnnxError(`${where}: ${tensor.type}${shape} takes ${expected} ${unit}, it has ${actual}`);
   }
-  if (tensor.type === 'string' && tensor.bytes.byteLength > 0) {
+  if (tensor.type === 'string' && (tensor.bytes.byteLength > 0 || tensor.stored !== undefined)) {
     throw new OnnxError(`${where}: a string tensor cannot have raw data`);
   }
 }

@@ -2,12 +2,15 @@ import { strict as assert } from 'node:assert';
 import fc from 'fast-check';
 import { failureTypes } from '../../src/contracts/failures.ts';
 import { OnnxError } from '../../src/onnx/error.ts';
+import type { Tensor } from '../../src/onnx/model.ts';
 import { decodeModel } from '../../src/onnx/proto/decode.ts';
 import { encodeModel } from '../../src/onnx/proto/encode.ts';
+import { readTensor } from '../../src/onnx/proto/read-tensor.ts';
 import { ModelProto } from '../../src/onnx/proto/schema.ts';
 import { valuesOf } from '../../src/onnx/tensor.ts';
 import { conditional, everyKind, textClassifier } from './models.ts';
 import { i64, runOnce } from './run.ts';
+import { type Field, serialise, varint } from './wire-tree.ts';
 
 /** A model on the wire, as another exporter may write it. */
 const wire = (fields: object): Uint8Array =>
@@ -30,6 +33,8 @@ const refusal = (bytes: Uint8Array): string => {
   );
   return message;
 };
+
+const bytesOfFloats = (values: number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer);
 
 const lengthPrefix = (tag: number, length: number): Buffer =>
   Buffer.from(length < 128 ? [tag, length] : [tag, (length & 127) | 128, length >> 7]);
@@ -97,6 +102,35 @@ describe('onnx/proto', () => {
     assert.deepEqual([...valuesOf(long!, 'int64')], [-5n, 7n]);
     assert.deepEqual([...valuesOf(u64!, 'uint64')], [9n]);
     assert.deepEqual([...valuesOf(u32!, 'uint32')], [4_294_967_295]);
+  });
+
+  it('keeps floats in typed fields as views too, and takes them packed, in parts and one by one', () => {
+    const values = [1.5, -2, 0, 3e38];
+    const packed = (part: number[]): Field => ({ field: 4, wireType: 2, content: bytesOfFloats(part) });
+    const single = (value: number): Field => ({ field: 4, wireType: 5, content: bytesOfFloats([value]) });
+    const number = (field: number, value: bigint): Field => ({ field, wireType: 0, content: varint(value) });
+    const read = (fields: Field[]): Tensor => readTensor(serialise([number(1, 4n), ...fields]), 'tensor', undefined);
+    const layouts = [
+      [packed(values)],
+      [packed([1.5]), packed([-2, 0, 3e38])],
+      values.map(single),
+      [single(1.5), packed([-2, 0]), single(3e38)],
+    ];
+    for (const layout of layouts)
+      assert.deepEqual([...valuesOf(read([number(2, 1n), ...layout]), 'float32')], values.map(Math.fround));
+    const bytes = serialise([number(1, 4n), number(2, 1n), packed(values)]);
+    assert.equal(readTensor(bytes, 'tensor', undefined).bytes.buffer, bytes.buffer);
+
+    const ints = [-(2n ** 63n), -1n, 2n ** 40n, 2n ** 63n - 1n];
+    const joined = Buffer.concat(ints.map(varint));
+    for (const layout of [
+      [{ field: 7, wireType: 2, content: new Uint8Array(joined) }],
+      ints.map((int) => number(7, int)),
+    ]) {
+      assert.deepEqual([...valuesOf(read([number(2, 7n), ...layout]), 'int64')], ints);
+    }
+    const cut = { field: 7, wireType: 2, content: new Uint8Array(joined.subarray(0, -1)) };
+    assert.throws(() => read([number(2, 7n), cut]), OnnxError);
   });
 
   it('names what is wrong with a tensor', () => {

@@ -1,42 +1,116 @@
+import protobuf from 'protobufjs/light.js';
 import { dataTypeCode } from '../data-type.ts';
 import { OnnxError } from '../error.ts';
-import type { Attribute, Dim, Graph, Model, Node, Tensor, ValueInfo } from '../model.ts';
+import type { Attribute, Dim, Graph, Model, Node, StoredBytes, Tensor, ValueInfo } from '../model.ts';
+import { tensorBytes } from '../tensor.ts';
 import { validateModel } from '../validate.ts';
 import { attributeCodes } from './attribute-code.ts';
+import type { ExternalLocation } from './external-location.ts';
 import { toInt64 } from './int64.ts';
-import { ModelProto } from './schema.ts';
+import { fieldNumbers, GraphProto, ModelProto, TensorProto } from './schema.ts';
+import { wireTypes } from './wire-reader.ts';
 
 /**
- * The bytes of an `.onnx` file; the same model gives the same bytes. Weights go to `raw_data`. Throws `OnnxError` when
- * the model is not sound (see `validateModel`), so that no broken file is ever written.
+ * The bytes of an `.onnx` file; the same model gives the same bytes. Weights go to `raw_data`, stored ones are read in.
+ * Throws `OnnxError` when the model is not sound (see `validateModel`), so that no broken file is ever written, and when it
+ * is larger than a protobuf file can be (`saveModel` moves its weights to a file of their own).
  */
 export function encodeModel(model: Model): Uint8Array {
-  validateModel(model);
-  const message = {
-    irVersion: model.irVersion,
-    producerName: model.producerName,
-    producerVersion: model.producerVersion,
-    domain: model.domain,
-    modelVersion: model.modelVersion,
-    graph: graphTo(model.graph),
-    opsetImport: [...model.opsets].map(([domain, version]) => ({ domain, version })),
-    metadataProps: [...model.metadata].map(([key, value]) => ({ key, value })),
-    ...unknownsOf(model),
-  };
-  const bytes = writeWire(message);
-  if (bytes.length > maxBytes) {
-    throw new OnnxError(`model: ${bytes.length} bytes, a protobuf file ends at ${maxBytes}`);
+  const pieces = modelPieces(model);
+  const bytes = new Uint8Array(Buffer.allocUnsafeSlow(checkedSize(pieces)).buffer);
+  let position = 0;
+  for (const piece of pieces) {
+    bytes.set(piece.read(), position);
+    position += piece.sizeBytes;
   }
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength); // not a Buffer
+  return bytes;
 }
 
 /** Protobuf's own limit; larger models need external data. */
-const maxBytes = 2 ** 31 - 1;
+export const maxFileBytes = 2 ** 31 - 1;
 
-function writeWire(message: object): Uint8Array {
+export function checkedSize(pieces: readonly StoredBytes[]): number {
+  const sizeBytes = sizeOf(pieces);
+  if (sizeBytes > maxFileBytes)
+    throw new OnnxError(`model: ${sizeBytes} bytes, a protobuf file ends at ${maxFileBytes}`);
+  return sizeBytes;
+}
+
+/**
+ * The file as pieces one behind the other, so that weights are neither copied nor all in memory at once: those of the main
+ * graph's initializers are pieces of their own, read when they are written. Initializers in `external` are written as
+ * pointers to where they lie.
+ */
+export function modelPieces(model: Model, external: ReadonlyMap<Tensor, ExternalLocation> = new Map()): StoredBytes[] {
+  validateModel(model);
+  const { irVersion, producerName, producerVersion, domain, modelVersion } = model;
+  const graph = graphPieces(model.graph, external);
+  return [
+    encoded(ModelProto, { irVersion, producerName, producerVersion, domain, modelVersion }),
+    delimiter(modelFields.graph!, sizeOf(graph)),
+    ...graph,
+    encoded(ModelProto, {
+      opsetImport: [...model.opsets].map(([name, version]) => ({ domain: name, version })),
+      metadataProps: entriesTo(model.metadata),
+      ...unknownsOf(model),
+    }),
+  ];
+}
+
+function graphPieces(graph: Graph, external: ReadonlyMap<Tensor, ExternalLocation>): StoredBytes[] {
+  return [
+    encoded(GraphProto, { node: graph.nodes.map(nodeTo), name: graph.name }),
+    ...graph.initializers.flatMap((tensor) => {
+      const pieces = tensorPieces(tensor, external.get(tensor));
+      return [delimiter(graphFields.initializer!, sizeOf(pieces)), ...pieces];
+    }),
+    encoded(GraphProto, {
+      input: graph.inputs.map(valueInfoTo),
+      output: graph.outputs.map(valueInfoTo),
+      valueInfo: graph.valueInfo.map(valueInfoTo),
+      ...unknownsOf(graph),
+    }),
+  ];
+}
+
+function tensorPieces(tensor: Tensor, external: ExternalLocation | undefined): StoredBytes[] {
+  if (external !== undefined) {
+    const entries = { location: external.path, offset: `${external.offset}`, length: `${external.sizeBytes}` };
+    const pointer = { dataLocation: 1, externalData: entriesTo(Object.entries(entries)) };
+    return [encoded(TensorProto, { ...headerOf(tensor), ...pointer, ...unknownsOf(tensor) })];
+  }
+  if (tensor.type === 'string') return [encoded(TensorProto, tensorTo(tensor))];
+  const sizeBytes = tensor.stored?.sizeBytes ?? tensor.bytes.byteLength;
+  return [
+    encoded(TensorProto, headerOf(tensor)),
+    delimiter(tensorFields.rawData!, sizeBytes),
+    { sizeBytes, read: () => tensorBytes(tensor) },
+    encoded(TensorProto, unknownsOf(tensor)),
+  ];
+}
+
+const modelFields = fieldNumbers('ModelProto');
+const graphFields = fieldNumbers('GraphProto');
+const tensorFields = fieldNumbers('TensorProto');
+
+const sizeOf = (pieces: readonly StoredBytes[]): number => pieces.reduce((sum, piece) => sum + piece.sizeBytes, 0);
+
+const pieceOf = (bytes: Uint8Array): StoredBytes => ({ sizeBytes: bytes.byteLength, read: () => bytes });
+
+/** Tag and length of a length-delimited field. */
+const delimiter = (field: number, sizeBytes: number): StoredBytes =>
+  pieceOf(
+    protobuf.Writer.create()
+      .uint32((field << 3) | wireTypes.bytes)
+      .uint64(sizeBytes)
+      .finish(),
+  );
+
+function encoded(type: protobuf.Type, fields: object): StoredBytes {
   try {
-    return ModelProto.encode(message).finish();
+    return pieceOf(type.encode(fields).finish());
   } catch (error) {
+    if (error instanceof OnnxError) throw error;
     // protobufjs throws a plain Error when graphs nest beyond its limit of 100 messages.
     throw new OnnxError(`model: it cannot be written: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
@@ -96,13 +170,20 @@ function attributeValueTo(attribute: Attribute): object {
   }
 }
 
-const tensorTo = (tensor: Tensor): object => ({
+const headerOf = (tensor: Tensor): object => ({
   dims: tensor.dims,
   dataType: dataTypeCode(tensor.type),
   name: tensor.name,
-  ...(tensor.type === 'string' ? { stringData: tensor.strings } : { rawData: tensor.bytes }),
+});
+
+const tensorTo = (tensor: Tensor): object => ({
+  ...headerOf(tensor),
+  ...(tensor.type === 'string' ? { stringData: tensor.strings } : { rawData: tensorBytes(tensor) }),
   ...unknownsOf(tensor),
 });
+
+const entriesTo = (entries: Iterable<readonly [string, string]>): object[] =>
+  [...entries].map(([key, value]) => ({ key, value }));
 
 function valueInfoTo(info: ValueInfo): object {
   const hasTensorType = info.type !== undefined || info.dims !== undefined;

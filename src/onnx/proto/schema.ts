@@ -74,29 +74,45 @@ const messages: Readonly<Record<string, Readonly<Record<string, FieldDefinition>
   DimensionProto: { dimValue: [1, 'int64'], dimParam: [2, 'string'] },
 };
 
-const root = protobuf.Root.fromJSON({
-  nested: Object.fromEntries(
-    Object.entries(messages).map(([message, fields]) => [
-      message,
-      {
-        edition: 'proto2', // presence of zero values matters; JSON descriptors are proto3 otherwise
-        fields: Object.fromEntries(
-          Object.entries(fields).map(([field, [id, type, rule]]) => [
-            field,
-            {
-              id,
-              type,
-              ...(rule === undefined ? {} : { rule: 'repeated' as const }),
-              ...(rule === 'packed' ? { options: { packed: true } } : {}),
-            },
-          ]),
-        ),
-      },
-    ]),
-  ),
-} as protobuf.INamespace);
+const rootOf = (typeOf: (type: string) => string): protobuf.Root =>
+  protobuf.Root.fromJSON({
+    nested: Object.fromEntries(
+      Object.entries(messages).map(([message, fields]) => [
+        message,
+        {
+          edition: 'proto2', // presence of zero values matters; JSON descriptors are proto3 otherwise
+          fields: Object.fromEntries(
+            Object.entries(fields).map(([field, [id, type, rule]]) => [
+              field,
+              {
+                id,
+                type: typeOf(type),
+                ...(rule === undefined ? {} : { rule: 'repeated' as const }),
+                ...(rule === 'packed' ? { options: { packed: true } } : {}),
+              },
+            ]),
+          ),
+        },
+      ]),
+    ),
+  } as protobuf.INamespace);
 
+const root = rootOf((type) => type);
 export const ModelProto = root.lookupType('ModelProto');
+export const GraphProto = root.lookupType('GraphProto');
+export const TensorProto = root.lookupType('TensorProto');
+
+/**
+ * The same with tensors as plain bytes, for reading: protobufjs would make one JavaScript number (an object, for int64) of
+ * every element of a typed field; `readTensor` leaves them where they are.
+ */
+export const ModelWithTensorBytes = rootOf((type) => (type === 'TensorProto' ? 'bytes' : type)).lookupType(
+  'ModelProto',
+);
+
+/** Field numbers of a message that is read or written by hand. */
+export const fieldNumbers = <M extends string>(message: M): Readonly<Record<string, number>> =>
+  Object.fromEntries(Object.entries(messages[message] ?? {}).map(([field, [id]]) => [field, id]));
 
 /** protobufjs reads 64-bit integers into the first form and writes either; numbers here are safe integers. */
 export type Int64 = { low: number; high: number; unsigned: boolean } | number;
@@ -106,7 +122,7 @@ interface Message {
   $unknowns?: Uint8Array[];
 }
 
-/** What a decoded message holds: singular fields may be absent; repeated ones are arrays. */
+/** What a message of `ModelWithTensorBytes` holds: singular fields may be absent; repeated ones are arrays. */
 export interface WireModel extends Message {
   irVersion?: Int64;
   producerName?: string;
@@ -125,7 +141,7 @@ export interface WireEntry {
 export interface WireGraph extends Message {
   node: WireNode[];
   name?: string;
-  initializer: WireTensor[];
+  initializer: Uint8Array[];
   input: WireValueInfo[];
   output: WireValueInfo[];
   valueInfo: WireValueInfo[];
@@ -144,29 +160,14 @@ export interface WireAttribute extends Message {
   f?: number;
   i?: Int64;
   s?: Uint8Array;
-  t?: WireTensor | null;
+  t?: Uint8Array;
   g?: WireGraph | null;
   floats: number[];
   ints: Int64[];
   strings: Uint8Array[];
-  tensors: WireTensor[];
+  tensors: Uint8Array[];
   graphs: WireGraph[];
   type?: number;
-}
-export interface WireTensor extends Message {
-  dims: Int64[];
-  dataType?: number;
-  segment?: Uint8Array;
-  floatData: number[];
-  int32Data: number[];
-  stringData: Uint8Array[];
-  int64Data: Int64[];
-  name?: string;
-  rawData?: Uint8Array;
-  doubleData: number[];
-  uint64Data: Int64[];
-  externalData: WireEntry[];
-  dataLocation?: number;
 }
 export interface WireValueInfo extends Message {
   name?: string;
