@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { invariants } from '../checker/check.ts';
+import { collectEvidence } from '../checker/collect.ts';
+import type { StackUnderFault } from './stack.ts';
+
+/** One line of the fault table (docs/reliability.md), as the run measured it. */
+export interface FaultRow {
+  fault: string;
+  /** What showed that it happened. */
+  fired: string;
+  /** Acknowledged things that were lost: commands, data, evidence; what a client saw fail is in the note. */
+  lost: number;
+  /** Jobs, cycles, versions and answers that were made a second time. */
+  runTwice: number;
+  commandsTyped: number;
+  /** From the fault until what it hit worked again. */
+  secondsToContinue: number;
+  note?: string;
+}
+
+/** Below the folder of the run, like all state that is not kept in git. */
+export const rowsFolder = fileURLToPath(new URL('../../../.goto3/faults/', import.meta.url));
+
+/** Violations of these are something that happened twice; of the others, something lost or wrong. */
+const twice = new Set(['noJobRunsTwice', 'attemptsFollowFailures', 'cyclesAreNumberedOnce', 'requestsAreAnsweredOnce']);
+
+/** A fault from its injection to the checker's word. A story that is not told to its end leaves no row. */
+export class Story {
+  private readonly stack: StackUnderFault;
+  private readonly fault: string;
+  private fired: { what: string; atMs: number } | undefined;
+  private continuedAtMs: number | undefined;
+  private readonly commandsBefore: number;
+
+  constructor(stack: StackUnderFault, fault: string) {
+    this.stack = stack;
+    this.fault = fault;
+    this.commandsBefore = stack.commandsTyped;
+  }
+
+  /** The fault has happened; `what` is what proves it. */
+  hasFired(what: string, atMs = Date.now()): void {
+    this.fired = { what, atMs };
+  }
+
+  get firedAtMs(): number {
+    assert.ok(this.fired, `${this.fault}: the fault has not fired`);
+    return this.fired.atMs;
+  }
+
+  /** What the fault hit works again; the first call counts. */
+  goesOn(atMs = Date.now()): void {
+    this.continuedAtMs ??= atMs;
+  }
+
+  /** Asks the checker, keeps the row, and fails on any violation. */
+  async end({ note }: { note?: string } = {}): Promise<void> {
+    const { fired, continuedAtMs } = this;
+    assert.ok(fired, `${this.fault}: the fault never fired`);
+    assert.ok(continuedAtMs !== undefined, `${this.fault}: nobody saw it go on`);
+    const evidence = await collectEvidence(this.stack);
+    const broken = Object.entries(invariants).flatMap(([name, holds]) =>
+      holds(evidence).map((what) => ({ name, what })),
+    );
+    await keepRow({
+      fault: this.fault,
+      fired: fired.what,
+      lost: broken.filter(({ name }) => !twice.has(name)).length,
+      runTwice: broken.filter(({ name }) => twice.has(name)).length,
+      commandsTyped: this.stack.commandsTyped - this.commandsBefore,
+      secondsToContinue: Math.round(Math.max(0, continuedAtMs - fired.atMs) / 100) / 10,
+      ...(note && { note }),
+    });
+    assert.deepEqual(
+      broken.map(({ name, what }) => `${name}: ${what}`),
+      [],
+      this.fault,
+    );
+  }
+}
+
+async function keepRow(row: FaultRow): Promise<void> {
+  await mkdir(rowsFolder, { recursive: true });
+  const file = join(rowsFolder, `${row.fault.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')}.json`);
+  await writeFile(`${file}.writing`, `${JSON.stringify(row)}\n`);
+  await rename(`${file}.writing`, file);
+}
