@@ -56,6 +56,9 @@ export function tensorBytes(tensor: Tensor): Uint8Array {
   return bytes;
 }
 
+/** Bytes of a tensor's elements, in memory or not; 0 for strings. */
+export const tensorSize = ({ bytes, stored }: Tensor): number => stored?.sizeBytes ?? bytes.byteLength;
+
 /** A tensor whose bytes are made when they are needed; see `StoredBytes`. */
 export function storedTensor(
   name: string,

@@ -2,7 +2,7 @@ import protobuf from 'protobufjs/light.js';
 import { dataTypeCode } from '../data-type.ts';
 import { OnnxError } from '../error.ts';
 import type { Attribute, Dim, Graph, Model, Node, StoredBytes, Tensor, ValueInfo } from '../model.ts';
-import { tensorBytes } from '../tensor.ts';
+import { tensorBytes, tensorSize } from '../tensor.ts';
 import { validateModel } from '../validate.ts';
 import { attributeCodes } from './attribute-code.ts';
 import type { ExternalLocation } from './external-location.ts';
@@ -80,7 +80,7 @@ function tensorPieces(tensor: Tensor, external: ExternalLocation | undefined): S
     return [encoded(TensorProto, { ...headerOf(tensor), ...pointer, ...unknownsOf(tensor) })];
   }
   if (tensor.type === 'string') return [encoded(TensorProto, tensorTo(tensor))];
-  const sizeBytes = tensor.stored?.sizeBytes ?? tensor.bytes.byteLength;
+  const sizeBytes = tensorSize(tensor);
   return [
     encoded(TensorProto, headerOf(tensor)),
     delimiter(tensorFields.rawData!, sizeBytes),

@@ -1,17 +1,17 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { createHash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { OnnxError } from '../error.ts';
 import type { Model, StoredBytes, Tensor } from '../model.ts';
-import { tensorBytes } from '../tensor.ts';
+import { tensorBytes, tensorSize } from '../tensor.ts';
+import { type Durability, writeAt, writeWhole } from '../whole-file.ts';
 import { checkedSize, maxFileBytes, modelPieces } from './encode.ts';
 import type { ExternalLocation } from './external-location.ts';
 
 export interface SaveOptions {
   /** Whether weights go to a data file beside the model. `whenNeeded`: only when protobuf's 2 GiB are not enough. */
   readonly externalData?: 'whenNeeded' | 'always' | 'never';
-  /** `fast` leaves out fsync: for files that can be made again. */
-  readonly durability?: 'full' | 'fast';
+  readonly durability?: Durability;
 }
 
 export interface SavedModel {
@@ -53,8 +53,8 @@ export async function saveModel(model: Model, path: string, options: SaveOptions
     const external = new Map<Tensor, ExternalLocation>();
     let sizeBytes = 0;
     for (const [tensor, offset] of offsets) {
-      external.set(tensor, { path: name, offset, sizeBytes: sizeOf(tensor) });
-      sizeBytes = offset + sizeOf(tensor);
+      external.set(tensor, { path: name, offset, sizeBytes: tensorSize(tensor) });
+      sizeBytes = offset + tensorSize(tensor);
     }
     data = { name, sizeBytes };
     pieces = modelPieces(model, external);
@@ -67,53 +67,18 @@ export async function saveModel(model: Model, path: string, options: SaveOptions
   return { sizeBytes: sizeBytes + (data?.sizeBytes ?? 0), dataFile: data?.name };
 }
 
-const sizeOf = (tensor: Tensor): number => tensor.stored?.sizeBytes ?? tensor.bytes.byteLength;
-const isLarge = (tensor: Tensor): boolean => tensor.type !== 'string' && sizeOf(tensor) >= minExternalBytes;
+const isLarge = (tensor: Tensor): boolean => tensor.type !== 'string' && tensorSize(tensor) >= minExternalBytes;
 
 function layOut(weights: readonly Tensor[]): Map<Tensor, number> {
   const offsets = new Map<Tensor, number>();
   let end = 0;
   for (const tensor of weights) {
-    const alignment = sizeOf(tensor) >= pageBytes ? pageBytes : 64;
+    const alignment = tensorSize(tensor) >= pageBytes ? pageBytes : 64;
     const offset = Math.ceil(end / alignment) * alignment;
     offsets.set(tensor, offset);
-    end = offset + sizeOf(tensor);
+    end = offset + tensorSize(tensor);
   }
   return offsets;
-}
-
-/** Writes a file under a passing name, then gives it the name that `write` returns. */
-async function writeWhole(
-  folder: string,
-  durability: 'full' | 'fast',
-  write: (file: FileHandle) => Promise<string>,
-): Promise<string> {
-  const temporary = join(folder, `.goto3-${randomUUID()}`);
-  const file = await open(temporary, 'wx');
-  try {
-    let name: string;
-    try {
-      name = await write(file);
-      if (durability === 'full') await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, join(folder, name));
-    if (durability === 'full') await syncFolder(folder);
-    return name;
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 async function writePieces(file: FileHandle, pieces: readonly StoredBytes[]): Promise<void> {
@@ -125,13 +90,5 @@ async function writePieces(file: FileHandle, pieces: readonly StoredBytes[]): Pr
     }
     await writeAt(file, bytes, position);
     position += piece.sizeBytes;
-  }
-}
-
-/** One write call takes at most 2^31 - 1 bytes. */
-async function writeAt(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.byteLength; ) {
-    const { bytesWritten } = await file.write(bytes, done, Math.min(bytes.byteLength - done, 2 ** 30), position + done);
-    done += bytesWritten;
   }
 }
