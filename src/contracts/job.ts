@@ -45,6 +45,11 @@ export const JobSpec = z.strictObject({
   progressTimeoutMs: z.number().int().positive(),
   /** Scheduling priority of a local process, 0 (normal) to 19 (lowest). */
   nice: z.number().int().min(0).max(19),
+  /** `slurm:<target>` on the hpc queue; absent: the runner of the queue. */
+  runsOn: z
+    .string()
+    .regex(/^slurm:[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/)
+    .optional(),
   /** What an exit 0 must have left behind, in `SM_MODEL_DIR` or `SM_OUTPUT_DATA_DIR`; without it the job failed. */
   expects: z.enum(['model', 'output']).optional(),
 });
@@ -113,6 +118,11 @@ export interface JobRunner {
   /** Idempotent: the same name and spec finds its job; the same name with another spec throws `JobConflict`. */
   submit(spec: JobSpec): Promise<JobRef>;
   describe(ref: JobRef): Promise<JobStatus>;
+  /**
+   * Cancels by name, for one who never learnt what became of his submit. Also a submit that comes later finds the job
+   * cancelled. Undefined: there is no job of that name. Without it, `submit` and `cancel` have to do.
+   */
+  withdraw?(name: string): Promise<JobRef | undefined>;
   /** Returns once the cancel is recorded; `describe` says when the job is gone. Cancelling an ended job does nothing. */
   cancel(ref: JobRef): Promise<void>;
   logs(ref: JobRef, cursor?: string): Promise<LogPage>;

@@ -94,7 +94,8 @@ export class JobStates {
   }
 }
 
-function statusOf(exit: ExitRecord): JobStatus {
+/** What a recorded end says. */
+export function statusOf(exit: ExitRecord): JobStatus {
   return {
     state: exit.state,
     ...(exit.failureClass !== undefined && { failureClass: exit.failureClass }),

@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import type { Digest } from '../../contracts/digest.ts';
 import {
   type JobOutputs,
   type JobRef,
@@ -93,13 +94,17 @@ class LocalRunner implements JobRunner {
     }
     this.#log('job.recorded', spec, {});
     await this.#startOnce(folder, spec);
-    return {
-      runner: 'local',
-      name: spec.name,
-      specDigest,
-      externalId: folder.path,
-      hostQueue: hostQueue('gpu', this.#options.host),
-    };
+    return this.#refOf(folder, spec.name, specDigest);
+  }
+
+  /** Takes the claim before any wrapper can, so that a submit that is still on its way starts nothing. */
+  async withdraw(name: string): Promise<JobRef | undefined> {
+    const folder = jobFolderOf(this.#options.jobsFolder, name);
+    await mkdir(folder.path, { recursive: true, mode: 0o700 });
+    await syncFolder(this.#options.jobsFolder);
+    await this.#states.cancel(folder);
+    const record = await readControlFile<JobRecord>(folder.record);
+    return record && this.#refOf(folder, name, record.specDigest);
   }
 
   async describe(ref: JobRef): Promise<JobStatus> {
@@ -126,6 +131,11 @@ class LocalRunner implements JobRunner {
       dataDirectory: container.outputData,
       checkpointDirectory: container.checkpoints,
     };
+  }
+
+  #refOf(folder: JobFolder, name: string, specDigest: Digest): JobRef {
+    const { host } = this.#options;
+    return { runner: 'local', name, specDigest, externalId: folder.path, hostQueue: hostQueue('gpu', host) };
   }
 
   #validate(input: JobSpec): JobSpec {

@@ -1,9 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobSpec } from '../../contracts/job.ts';
 import { classify } from '../classify.ts';
-import { allowedEnvironment, batchEnvironment, containerEnvironment } from '../container-contract.ts';
+import {
+  allowedEnvironment,
+  batchEnvironment,
+  configFiles,
+  containerEnvironment,
+  type HostFacts,
+} from '../container-contract.ts';
 import { resolveProgram, withPriority } from '../program.ts';
 import { createHeartbeat, leftPath, readClaim, takeClaim } from './claim.ts';
 import { ClaimWatch } from './claim-watch.ts';
@@ -22,7 +29,7 @@ import {
 } from './job-folder.ts';
 import { claimedWord, duplicateWord, type Launch } from './launch.ts';
 import { kernelOomKills, thisProcess } from './processes.ts';
-import { publishOnce } from './publish.ts';
+import { publish, publishOnce } from './publish.ts';
 import { type ProgramRun, superviseProgram } from './supervise.ts';
 import { childrenCpuMs, holdsFile, readFailureFile } from './what-it-left.ts';
 
@@ -181,6 +188,16 @@ async function startProgram(
   devices: string[] | undefined,
   watch: ClaimWatch,
 ): Promise<ProgramRun> {
+  const host: HostFacts = {
+    currentHost: launch.host,
+    hosts: [launch.host],
+    networkInterface: 'lo',
+    ...(devices && { devices }),
+  };
+  // Where a batch system places the job, nobody knew the host when the inputs were staged.
+  if (launch.batchJob)
+    for (const [name, content] of Object.entries(configFiles(spec, host)))
+      await publish(join(folder.container.config, name), content);
   const environment: Record<string, string> = {
     ...allowedEnvironment(process.env),
     ...(launch.batchJob && batchEnvironment(process.env)),
@@ -188,12 +205,7 @@ async function startProgram(
       Object.entries(spec.environment).filter((e): e is [string, string] => typeof e[1] === 'string'),
     ),
     ...launch.secrets,
-    ...containerEnvironment(spec, folder.container, {
-      currentHost: launch.host,
-      hosts: [launch.host],
-      networkInterface: 'lo',
-      ...(devices && { devices }),
-    }),
+    ...containerEnvironment(spec, folder.container, host),
     [markerVariable]: marker,
   };
   const argv = resolveProgram(spec.program, spec.workingDirectory, { node: process.execPath, ...launch.tools });

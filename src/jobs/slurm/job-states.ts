@@ -1,0 +1,178 @@
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import type { JobRef, JobStatus } from '../../contracts/job.ts';
+import { machineName } from '../../contracts/names.ts';
+import { leftPath, readClaim, takeClaim } from '../local/claim.ts';
+import { HeartbeatWatch } from '../local/heartbeat-watch.ts';
+import {
+  type Claim,
+  type ExitRecord,
+  isThere,
+  type JobFolder,
+  type ProgramRecord,
+  type ProgressRecord,
+  readControlFile,
+} from '../local/job-folder.ts';
+import { statusOf } from '../local/job-state.ts';
+import type { WrapperLimits } from '../local/launch.ts';
+import { thisProcess } from '../local/processes.ts';
+import { publishOnce } from '../local/publish.ts';
+import { isBeating, type Judgement, judge, type Patience } from './judge.ts';
+import type { QueueWatch } from './queue-watch.ts';
+import { phaseOf } from './states.ts';
+import { readAccepted } from './submission.ts';
+import type { SlurmTransport } from './transport.ts';
+
+export interface SlurmJobStatesOptions {
+  queue: QueueWatch;
+  transport: SlurmTransport;
+  patience: Patience;
+  limits: WrapperLimits;
+  /** Slurm's name of a job. */
+  slurmName: (jobName: string) => string;
+}
+
+/** Slurm's id of a job that never came to Slurm. */
+const noId = 'none';
+/** A wrapper that was told to stop and does not is ended by Slurm, and asked again so often. */
+const scancelAgainMs = 60_000;
+
+/** How far a Slurm job has come: exit.json first, then the wrapper's renewals, then Slurm. First word stays. */
+export class SlurmJobStates {
+  readonly #options: SlurmJobStatesOptions;
+  readonly #heartbeats = new HeartbeatWatch();
+  /** When this process first saw the cancel of a running job, and when it last told Slurm. */
+  readonly #cancels = new Map<string, { seenMs: number; toldMs: number }>();
+
+  constructor(options: SlurmJobStatesOptions) {
+    this.#options = options;
+  }
+
+  async of(folder: JobFolder, ref: JobRef): Promise<JobStatus> {
+    const status = await this.#withoutProgress(folder, ref);
+    const progress = await readControlFile<ProgressRecord>(folder.progress);
+    return { ...status, ...(progress && { progress }) };
+  }
+
+  /** Slurm's id of this job if it has been started or has ended already; a cancelled one is ended first. */
+  async acceptedId(folder: JobFolder): Promise<string | undefined> {
+    const accepted = await readAccepted(folder);
+    if (accepted) return accepted.id;
+    if (await isThere(folder.exit)) return noId;
+    const claim = (await readClaim(folder))?.claim;
+    return claim?.by === 'cancel' ? noId : undefined;
+  }
+
+  /** Ends a job that the cluster will never run. */
+  async reject(folder: JobFolder, reason: string): Promise<string> {
+    await this.#end(folder, { state: 'failed', failureClass: 'userError', reason });
+    return noId;
+  }
+
+  /** Records the cancel. A running program gets its grace from the wrapper; what waits is taken out of the queue. */
+  async cancel(folder: JobFolder, jobName: string): Promise<void> {
+    if (await isThere(folder.exit)) return;
+    await publishOnce(folder.cancel, JSON.stringify({ at: new Date().toISOString() }));
+    const claim = await takeClaim(folder, {
+      ...thisProcess(machineName(hostname())),
+      by: 'cancel',
+      marker: '',
+      renewWithinMs: this.#options.limits.renewWithinMs,
+      at: new Date().toISOString(),
+    });
+    if (!claim.taken && claim.winner.by === 'wrapper') return;
+    await this.#cancelUnstarted(folder, jobName);
+  }
+
+  /** The claim is ours, so no wrapper will ever run the program; the queue is only tidied up. */
+  async #cancelUnstarted(folder: JobFolder, jobName: string): Promise<void> {
+    const { transport, slurmName } = this.#options;
+    const ids = (await transport.queue())
+      .filter((job) => job.name === slurmName(jobName) && ['waiting', 'running'].includes(phaseOf(job.states)))
+      .map((job) => job.id);
+    if (ids.length > 0) await transport.cancel(ids);
+    await this.#end(folder, { state: 'cancelled', reason: 'cancelled before it started' });
+  }
+
+  async #withoutProgress(folder: JobFolder, ref: JobRef): Promise<JobStatus> {
+    const exit = await readControlFile<ExitRecord>(folder.exit);
+    if (exit) return this.#ended(folder, exit);
+    const found = await readClaim(folder);
+    if (found?.claim.by === 'cancel') {
+      await this.#cancelUnstarted(folder, ref.name);
+      return await this.#recorded(folder);
+    }
+    const judgement = await this.#judge(folder, ref, found);
+    if (judgement.kind === 'status') return judgement.status;
+    // Nobody may start it from here on, a second Slurm job of the same name or a late requeue least of all.
+    await publishOnce(folder.cancel, JSON.stringify({ at: new Date().toISOString() }));
+    const words = judgement.exit.state === 'failed' ? await lastWords(folder) : '';
+    await this.#end(folder, {
+      ...judgement.exit,
+      reason: [judgement.exit.reason, words].filter((text) => text !== '').join(': '),
+    });
+    return await this.#recorded(folder);
+  }
+
+  async #judge(
+    folder: JobFolder,
+    ref: JobRef,
+    found: { number: number; claim: Claim } | undefined,
+  ): Promise<Judgement> {
+    const { queue, patience, slurmName } = this.#options;
+    const claim = found?.claim;
+    const left = found && (await readControlFile<ExitRecord>(leftPath(folder, found.number)));
+    const program = claim && (await readControlFile<ProgramRecord>(folder.program));
+    const silentMs = claim ? (await this.#heartbeats.observe(folder)).unchangedMs : 0;
+    const id = claim?.batchJob?.id ?? (await readAccepted(folder))?.id ?? ref.externalId.split('/').at(-1)!;
+    const cancelled = await isThere(folder.cancel);
+    if (cancelled && claim) await this.#insist(folder, id);
+    const known = { ...(claim && { claim }), ...(left && { left }), silentMs };
+    return judge(
+      {
+        ...known,
+        id,
+        ...(program && { program }),
+        cancelled,
+        word: isBeating(known) ? { kind: 'silent', why: 'not asked' } : queue.wordOn(id, slurmName(ref.name)),
+      },
+      patience,
+    );
+  }
+
+  /** The wrapper ends its program within the grace; one that does not (a hung node, a lost folder) is Slurm's to end. */
+  async #insist(folder: JobFolder, id: string): Promise<void> {
+    const { transport, limits } = this.#options;
+    const now = performance.now();
+    const cancel = this.#cancels.get(folder.path) ?? { seenMs: now, toldMs: Number.NEGATIVE_INFINITY };
+    this.#cancels.set(folder.path, cancel);
+    if (now - cancel.seenMs < limits.graceMs + limits.renewWithinMs || now - cancel.toldMs < scancelAgainMs) return;
+    cancel.toldMs = now;
+    await transport.cancel([id]);
+  }
+
+  async #end(folder: JobFolder, exit: Omit<ExitRecord, 'endedAt'>): Promise<void> {
+    const record: ExitRecord = { ...exit, endedAt: new Date().toISOString() };
+    await publishOnce(folder.exit, JSON.stringify(record));
+  }
+
+  /** What exit.json says, which may be another's word: whoever wrote it first was right. */
+  async #recorded(folder: JobFolder): Promise<JobStatus> {
+    return this.#ended(folder, (await readControlFile<ExitRecord>(folder.exit))!);
+  }
+
+  #ended(folder: JobFolder, exit: ExitRecord): JobStatus {
+    this.#heartbeats.forget(folder);
+    this.#cancels.delete(folder.path);
+    return statusOf(exit);
+  }
+}
+
+/** The end of what Slurm, the wrapper and the program printed: why a job ended that could not say it itself. */
+async function lastWords(folder: JobFolder): Promise<string> {
+  const texts = await Promise.all(
+    [folder.stderr, folder.wrapperLog].map((path) => readFile(path, 'utf8').catch(() => '')),
+  );
+  const text = texts.find((t) => t.trim() !== '') ?? '';
+  return text.trimEnd().split('\n').slice(-5).join('\n').slice(-600);
+}

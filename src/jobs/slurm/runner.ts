@@ -1,0 +1,238 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import {
+  type JobOutputs,
+  type JobRef,
+  type JobRunner,
+  JobSpec,
+  type JobStatus,
+  type LogPage,
+} from '../../contracts/job.ts';
+import type { SlurmTarget } from '../../contracts/slurm-target.ts';
+import { canonicalBytes, digestOf } from '../../store/canonical-json.ts';
+import { allowedEnvironment, unrunnable } from '../container-contract.ts';
+import { InvalidJob, JobConflict, JobNotFound } from '../errors.ts';
+import { isThere, type JobFolder, type JobRecord, jobFolderOf, readControlFile } from '../local/job-folder.ts';
+import type { Launch, WrapperLimits } from '../local/launch.ts';
+import { readLogPage } from '../local/log-pages.ts';
+import { publishOnce, syncFolder } from '../local/publish.ts';
+import { removeUnfinishedStaging, stageContainer } from '../local/staging.ts';
+import { findTools } from '../local/tools.ts';
+import { bundleWrapper } from '../local/wrapper-bundle.ts';
+import type { ChannelSource } from '../materialise.ts';
+import { resolveSecrets, type SecretSource } from '../secrets.ts';
+import { batchScript, launchVariable, wrapperVariable } from './batch-script.ts';
+import { directivesOf, slurmJobName } from './directives.ts';
+import { SubmitRejected } from './errors.ts';
+import { SlurmJobStates } from './job-states.ts';
+import type { Patience } from './judge.ts';
+import { QueueWatch } from './queue-watch.ts';
+import { type Accepted, submitOnce } from './submission.ts';
+import type { SlurmTransport, Submission } from './transport.ts';
+
+export interface SlurmRunnerOptions {
+  /** The target's name: `lab` of `slurm:lab`. */
+  name: string;
+  target: SlurmTarget;
+  transport: SlurmTransport;
+  channels: ChannelSource;
+  secrets: SecretSource;
+  /** The worker's own environment; programs see an allow-list of it. */
+  hostEnvironment: Readonly<Record<string, string | undefined>>;
+  limits?: Partial<WrapperLimits>;
+  patience?: Partial<Patience>;
+  /** One event per step of a submit, with ids. */
+  log?: (event: string, fields: Record<string, string | number>) => void;
+}
+
+const defaultLimits: WrapperLimits = {
+  graceMs: 120_000,
+  renewWithinMs: 30_000,
+  // On a shared folder a look costs a round trip.
+  watchEveryMs: 1_000,
+  memoryCheckEveryMs: 1_000,
+  logCapBytes: 16 * 2 ** 20,
+};
+const defaultPatience: Patience = { settleMs: 15_000, returnMs: 60_000, absentMs: 60_000 };
+
+/**
+ * Runs jobs on a Slurm cluster. Worker and compute nodes share one folder, whose files are a job's memory as for local jobs;
+ * Slurm is asked for what they cannot say: whether a job that has not started waits, and what became of a wrapper that is
+ * silent.
+ */
+export function createSlurmRunner(options: SlurmRunnerOptions): JobRunner {
+  return new SlurmRunner(options);
+}
+
+class SlurmRunner implements JobRunner {
+  readonly kind = 'slurm';
+  readonly #options: SlurmRunnerOptions;
+  readonly #limits: WrapperLimits;
+  readonly #queue: QueueWatch;
+  readonly #states: SlurmJobStates;
+  /** Submits of one job in this process share one start. */
+  readonly #starting = new Map<string, Promise<string>>();
+  #preparing: Promise<{ wrapper: string; tools: Launch['tools'] }> | undefined;
+
+  constructor(options: SlurmRunnerOptions) {
+    const { target, transport } = options;
+    this.#options = options;
+    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#queue = new QueueWatch(transport, target.poll);
+    this.#states = new SlurmJobStates({
+      queue: this.#queue,
+      transport,
+      patience: { ...defaultPatience, ...options.patience },
+      limits: this.#limits,
+      slurmName: (jobName) => slurmJobName(target.folder, jobName),
+    });
+  }
+
+  async submit(input: JobSpec): Promise<JobRef> {
+    const spec = validated(input);
+    const { target, name } = this.#options;
+    const folder = jobFolderOf(target.folder, spec.name);
+    directivesOf(spec, target, folder, this.#limits);
+    const specDigest = digestOf(canonicalBytes(spec));
+    await mkdir(folder.logs, { recursive: true, mode: 0o700 });
+    await syncFolder(dirname(folder.path));
+    const record: JobRecord = { specDigest, spec, submittedAt: new Date().toISOString() };
+    if (!(await publishOnce(folder.record, JSON.stringify(record)))) {
+      const first = await readControlFile<JobRecord>(folder.record);
+      if (first?.specDigest !== specDigest)
+        throw new JobConflict(`job ${spec.name} exists with spec ${first?.specDigest}, and this one is ${specDigest}`);
+    }
+    this.#log('job.recorded', spec, {});
+    const id = await this.#startOnce(folder, spec);
+    return { runner: 'slurm', name: spec.name, specDigest, externalId: `${name}/${id}` };
+  }
+
+  async describe(ref: JobRef): Promise<JobStatus> {
+    return await this.#states.of(await this.#find(ref), ref);
+  }
+
+  async cancel(ref: JobRef): Promise<void> {
+    await this.#states.cancel(await this.#find(ref), ref.name);
+  }
+
+  async logs(ref: JobRef, cursor?: string): Promise<LogPage> {
+    const folder = await this.#find(ref);
+    const ended = await isThere(folder.exit);
+    return await readLogPage(folder, cursor, ended);
+  }
+
+  async outputs(ref: JobRef): Promise<JobOutputs> {
+    const { container } = await this.#find(ref);
+    return {
+      modelDirectory: container.model,
+      dataDirectory: container.outputData,
+      checkpointDirectory: container.checkpoints,
+    };
+  }
+
+  async #startOnce(folder: JobFolder, spec: JobSpec): Promise<string> {
+    const running = this.#starting.get(folder.path);
+    if (running) return await running;
+    const start = this.#start(folder, spec).finally(() => this.#starting.delete(folder.path));
+    this.#starting.set(folder.path, start);
+    return await start;
+  }
+
+  /** Every step may be the last one of this process; the next submit goes on where it stopped. */
+  async #start(folder: JobFolder, spec: JobSpec): Promise<string> {
+    const { target, transport, channels } = this.#options;
+    const known = await this.#states.acceptedId(folder);
+    if (known !== undefined) return known;
+    if (!(await isThere(folder.container.root))) {
+      // The host is not known yet; the wrapper writes what depends on it.
+      const facts = { currentHost: 'unknown', hosts: ['unknown'], networkInterface: 'lo' };
+      await stageContainer(folder, spec, channels, facts);
+    }
+    this.#log('job.staged', spec, {});
+    let accepted: Accepted;
+    try {
+      accepted = await submitOnce({
+        folder,
+        transport,
+        queue: this.#queue,
+        unclearWaitMs: target.unclearWaitMs,
+        submission: () => this.#submission(folder, spec),
+        log: (event, fields) => this.#log(event, spec, fields),
+      });
+    } catch (error) {
+      if (!(error instanceof SubmitRejected)) throw error;
+      // The cluster's no is this job's end: it parks with the cluster's own words.
+      return await this.#states.reject(folder, `Slurm does not take the job: ${error.message}`);
+    }
+    this.#log('job.accepted', spec, { id: accepted.id, how: accepted.how });
+    await removeUnfinishedStaging(folder);
+    return accepted.id;
+  }
+
+  async #submission(folder: JobFolder, spec: JobSpec): Promise<Submission> {
+    const { target, hostEnvironment, secrets } = this.#options;
+    const { wrapper, tools } = await this.#prepare();
+    const launch: Omit<Launch, 'host'> = {
+      folder: folder.path,
+      tools,
+      secrets: await resolveSecrets(spec.environment, secrets),
+      limits: this.#limits,
+    };
+    const { HOME, USER, LOGNAME, LANG } = allowedEnvironment(hostEnvironment);
+    const mine = target.transport.kind === 'cli' || target.transport.user === USER;
+    return {
+      directives: directivesOf(spec, target, folder, this.#limits),
+      script: batchScript(target.node ?? process.execPath),
+      environment: {
+        PATH: target.path,
+        ...(mine && HOME !== undefined && { HOME }),
+        ...(mine && USER !== undefined && { USER }),
+        ...(mine && LOGNAME !== undefined && { LOGNAME }),
+        ...(LANG !== undefined && { LANG }),
+        [wrapperVariable]: wrapper,
+        [launchVariable]: JSON.stringify(launch),
+      },
+    };
+  }
+
+  #prepare() {
+    const { target } = this.#options;
+    this.#preparing ??= Promise.all([
+      bundleWrapper(target.folder, new URL('./wrapper.ts', import.meta.url)),
+      findTools({ PATH: target.path }),
+    ])
+      .then(([wrapper, tools]) => ({ wrapper, tools }))
+      .catch((error: unknown) => {
+        this.#preparing = undefined;
+        throw error;
+      });
+    return this.#preparing;
+  }
+
+  async #find(ref: JobRef): Promise<JobFolder> {
+    const { target, name } = this.#options;
+    const folder = jobFolderOf(target.folder, ref.name);
+    const record = await readControlFile<JobRecord>(folder.record);
+    if (!record) throw new JobNotFound(`no job ${ref.name} on slurm:${name} in ${target.folder}`);
+    if (record.specDigest !== ref.specDigest)
+      throw new JobConflict(`job ${ref.name} has spec ${record.specDigest}, and the reference names ${ref.specDigest}`);
+    return folder;
+  }
+
+  #log(event: string, spec: JobSpec, fields: Record<string, string | number>): void {
+    this.#options.log?.(event, { job: spec.name, target: this.#options.name, ...fields });
+  }
+}
+
+function validated(input: JobSpec): JobSpec {
+  const parsed = JobSpec.safeParse(input);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    throw new InvalidJob(`job spec, ${issue.path.join('.') || 'whole'}: ${issue.message}`);
+  }
+  // Without keys that are present but undefined: they are not JSON, and must not change the digest.
+  const spec = JSON.parse(JSON.stringify(parsed.data)) as JobSpec;
+  const problem = unrunnable(spec);
+  if (problem !== undefined) throw new InvalidJob(`job ${spec.name}, ${problem}`);
+  return spec;
+}
