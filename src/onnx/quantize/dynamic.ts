@@ -3,8 +3,9 @@ import type { Attribute, Graph, Model, Node } from '../model.ts';
 import { FreshNames, nameNodes } from '../rewrite/names.ts';
 import { nestedGraphs } from '../rewrite/nested.ts';
 import { type Constant, Scope } from './constants.ts';
+import { integerForm } from './integer-form.ts';
 import { IntegerOps, microsoftDomain } from './integer-ops.ts';
-import { type Candidate, type Decision, type Plan, planDynamic } from './plan.ts';
+import { type Decision, isCandidate, type Plan, planDynamic } from './plan.ts';
 import type { NodeOutcome, QuantizationReport, WeightOutcome } from './report.ts';
 import { WeightStore } from './weight-store.ts';
 import { tensorSize } from './weight-values.ts';
@@ -123,14 +124,6 @@ class Rewrite {
     return { ...node, attributes };
   }
 }
-
-function integerForm(ops: IntegerOps, node: Node, candidate: Candidate): Node[] {
-  if (candidate.role === 'table') return ops.gather(node, candidate);
-  if (candidate.role === 'gates') return ops.lstm(node, candidate);
-  return node.opType === 'Gemm' ? ops.gemm(node, candidate) : ops.matMul(node, candidate);
-}
-
-const isCandidate = (decision: Decision): decision is Candidate => decision.decision === 'quantize';
 
 /** The name stands for a constant of this very graph, as it is or passed on, that is int8 now. */
 function isReplaced(scope: Scope, name: string, replaced: ReadonlySet<Constant>): boolean {

@@ -38,6 +38,7 @@ export interface Skip {
   readonly reason: string;
 }
 export type Decision = Candidate | Skip;
+export const isCandidate = (decision: Decision): decision is Candidate => decision.decision === 'quantize';
 
 /** By node index in each graph; operators without weights are not in it. */
 export type Plan = ReadonlyMap<Scope, ReadonlyMap<number, Decision>>;

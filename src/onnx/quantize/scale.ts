@@ -55,6 +55,15 @@ export function quantizeValue(value: number, scale: number, zeroPoint: number, r
   return Math.max(range.min, Math.min(range.max, quantized));
 }
 
+/**
+ * One weight with zero point 0 and the range [-limit, limit]: `quantizeValue` without what the loops over millions of
+ * finite values need not pay for. The quotient must be below 2^51.
+ */
+export function quantizeSymmetric(value: number, scale: number, limit: number): number {
+  const quantized = Math.fround(value / scale) + noFraction - noFraction;
+  return Math.max(-limit, Math.min(limit, quantized));
+}
+
 /** 1.5 × 2^52: adding it leaves no bits for a fraction, and IEEE 754 rounds ties to even. */
 const noFraction = 6_755_399_441_055_744;
 

@@ -15,15 +15,25 @@ export function floatsOf(tensor: Tensor): Float32Array {
 /** Bytes of a tensor's elements, in memory or not. */
 export const tensorSize = ({ bytes, stored }: Tensor): number => stored?.sizeBytes ?? bytes.byteLength;
 
+/**
+ * The bits of floats, aligned as `Float32Array` is. Without their sign they are ordered as the magnitudes are, infinity
+ * and then NaN above all, and comparing integers takes half the time.
+ */
+export const magnitudeBits = (values: Float32Array): Int32Array =>
+  new Int32Array(values.buffer, values.byteOffset, values.length);
+export const withoutSign = 0x7fff_ffff;
+
 /** Largest absolute value, 0 of nothing, NaN as soon as one element is. */
 export function largestMagnitude(values: Float32Array): number {
-  let largest = 0;
-  for (let i = 0; i < values.length; i++) {
-    const magnitude = Math.abs(values[i]!);
-    if (magnitude > largest) largest = magnitude;
-    else if (Number.isNaN(magnitude)) return Number.NaN;
+  const bits = magnitudeBits(values);
+  const largest = new Int32Array(1);
+  let most = 0;
+  for (let i = 0; i < bits.length; i++) {
+    const magnitude = bits[i]! & withoutSign;
+    if (magnitude > most) most = magnitude;
   }
-  return largest;
+  largest[0] = most;
+  return new Float32Array(largest.buffer)[0]!;
 }
 
 let table: Float32Array | undefined;

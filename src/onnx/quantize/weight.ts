@@ -1,4 +1,5 @@
-import { integerRange, quantizationParameters, quantizeValue } from './scale.ts';
+import { integerRange, quantizationParameters, quantizeSymmetric } from './scale.ts';
+import { magnitudeBits, withoutSign } from './weight-values.ts';
 
 /** How far the quantized weight is from the float one. */
 export interface WeightError {
@@ -43,6 +44,7 @@ export function quantizeStack(
 ): QuantizedMatrix {
   const scheme = { type: 'int8', symmetric: true, reduceRange } as const;
   const channels = { row: rows, column: columns, tensor: 1 }[channel];
+  const limit = integerRange(scheme).max;
   const scales = new Float32Array(count * channels);
   const values = new Int8Array(weights.length);
   const loss = { maxAbs: 0, signal: 0, noise: 0 };
@@ -52,7 +54,7 @@ export function quantizeStack(
     const own = scales.subarray(m * channels, (m + 1) * channels);
     largestOfChannels(matrix, rows, columns, channel, own);
     for (let c = 0; c < channels; c++) own[c] = quantizationParameters(-own[c]!, own[c]!, scheme).scale;
-    quantizeInto(values.subarray(m * size, (m + 1) * size), matrix, rows, columns, channel, own, scheme, loss);
+    quantizeInto(values.subarray(m * size, (m + 1) * size), matrix, rows, columns, channel, own, limit, loss);
   }
   const sqnrDb = loss.noise === 0 ? null : 10 * Math.log10(loss.signal / loss.noise);
   return { values, scales, error: { maxAbs: loss.maxAbs, sqnrDb } };
@@ -69,11 +71,13 @@ function largestOfChannels(
 ): void {
   const perRow = channel === 'row' ? 1 : 0;
   const perColumn = channel === 'column' ? 1 : 0;
+  const magnitudes = magnitudeBits(weights);
+  const most = new Int32Array(largest.buffer, largest.byteOffset, largest.length);
   for (let r = 0, i = 0; r < rows; r++) {
     for (let c = 0; c < columns; c++, i++) {
       const at = r * perRow + c * perColumn;
-      const magnitude = Math.abs(weights[i]!);
-      if (magnitude > largest[at]!) largest[at] = magnitude;
+      const magnitude = magnitudes[i]! & withoutSign;
+      if (magnitude > most[at]!) most[at] = magnitude;
     }
   }
 }
@@ -85,10 +89,9 @@ function quantizeInto(
   columns: number,
   channel: Channel,
   scales: Float32Array,
-  scheme: Parameters<typeof integerRange>[0],
+  limit: number,
   loss: { maxAbs: number; signal: number; noise: number },
 ): void {
-  const range = integerRange(scheme);
   const perRow = channel === 'row' ? 1 : 0;
   const perColumn = channel === 'column' ? 1 : 0;
   let { maxAbs, signal, noise } = loss;
@@ -96,10 +99,11 @@ function quantizeInto(
     for (let c = 0; c < columns; c++, i++) {
       const weight = weights[i]!;
       const scale = scales[r * perRow + c * perColumn]!;
-      const quantized = quantizeValue(weight, scale, 0, range);
+      const quantized = quantizeSymmetric(weight, scale, limit);
       values[i] = quantized;
       const difference = weight - scale * quantized;
-      maxAbs = Math.max(maxAbs, Math.abs(difference));
+      const distance = Math.abs(difference);
+      if (distance > maxAbs) maxAbs = distance;
       signal += weight * weight;
       noise += difference * difference;
     }
