@@ -7,6 +7,7 @@ import { registerFile } from './commands/file.ts';
 import { registerJob } from './commands/job.ts';
 import { registerLoop } from './commands/loop.ts';
 import { registerModels } from './commands/models.ts';
+import { registerQuantize } from './commands/quantize.ts';
 import { registerSchedule } from './commands/schedule.ts';
 import { registerStack } from './commands/stack.ts';
 import { registerStatus } from './commands/status.ts';
@@ -31,6 +32,7 @@ export const commandGroups: readonly ((program: Command) => void)[] = [
   registerVerdict,
   registerEndpoint,
   registerModels,
+  registerQuantize,
   registerJob,
   registerStore,
   registerSchedule,

@@ -25,6 +25,15 @@ export interface SensitivityProbe {
   readonly layers: readonly Layer[];
   /** Node by node: which layer it is of, and the names of its scalar float32 outputs. */
   readonly sums: readonly { readonly layer: number; readonly signal: string; readonly noise: string }[];
+  /** The activations that nodes of the main graph quantize; only where they were asked for. */
+  readonly activations: readonly ProbedActivation[];
+}
+
+export interface ProbedActivation {
+  readonly activation: string;
+  /** The name under which it is an output of the probe; undefined for the graph's own inputs. */
+  readonly output: string | undefined;
+  readonly nodes: readonly string[];
 }
 
 /**
@@ -34,11 +43,16 @@ export interface SensitivityProbe {
  */
 export function sensitivityProbe(
   model: Model,
-  { perChannel = true, reduceRange = true }: { perChannel?: boolean; reduceRange?: boolean } = {},
+  {
+    perChannel = true,
+    reduceRange = true,
+    exclude = [],
+    activations: withActivations = false,
+  }: { perChannel?: boolean; reduceRange?: boolean; exclude?: readonly string[]; activations?: boolean } = {},
 ): SensitivityProbe {
   const { graph } = nameNodes(model);
   const root = new Scope(graph);
-  const plan = planDynamic(root, { reduceRange, exclude: new Set() });
+  const plan = planDynamic(root, { reduceRange, exclude: new Set(exclude) });
   const placed = [...plan].flatMap(([scope, decisions]) =>
     [...decisions].flatMap(([i, decision]) =>
       isCandidate(decision) ? [{ scope, index: i, node: scope.graph.nodes[i]!, candidate: decision }] : [],
@@ -63,13 +77,42 @@ export function sensitivityProbe(
     sums.push({ layer: layerOf.get(candidate)!, signal, noise });
     return [node, ...integerForm(ops, shadow, candidate), ...added];
   });
+  const activations = withActivations ? probedActivations(root, measured) : [];
+  const known = new Set(graph.outputs.map(({ name }) => name));
+  for (const { output } of activations)
+    if (output !== undefined && !known.has(output)) outputs.push({ name: output, type: 'float32', dims: undefined });
   const initializers = [...graph.initializers, ...weights.of(root), ...ops.initializers];
   const opsets = new Map([['com.microsoft', 1] as const, ...model.opsets]);
   return {
     model: { ...model, opsets, graph: { ...graph, nodes, initializers, outputs: [...graph.outputs, ...outputs] } },
     layers,
     sums,
+    activations,
   };
+}
+
+/** What MatMul, Gemm and LSTM read; a table has no activation. float16 values are left out: nobody draws them. */
+function probedActivations(root: Scope, measured: ReadonlyMap<number, Candidate>): ProbedActivation[] {
+  const inputs = new Set(root.graph.inputs.map(({ name }) => name));
+  const readers = new Map<string, string[]>();
+  for (const [
+    i,
+    {
+      role,
+      weights: [weight],
+    },
+  ] of measured) {
+    if (role === 'table' || weight.tensor.type !== 'float32') continue;
+    const node = root.graph.nodes[i]!;
+    const activation = node.inputs[0]!;
+    if (root.resolve(activation)) continue;
+    readers.set(activation, [...(readers.get(activation) ?? []), node.name]);
+  }
+  return [...readers].map(([activation, nodes]) => ({
+    activation,
+    output: inputs.has(activation) ? undefined : activation,
+    nodes,
+  }));
 }
 
 /** Σy² and Σ(y−ŷ)² as scalars. */
