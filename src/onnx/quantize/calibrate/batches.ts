@@ -1,13 +1,13 @@
 import { OnnxError } from '../../error.ts';
 import type { Graph, Tensor, ValueInfo } from '../../model.ts';
-import { checkTensor } from '../../tensor.ts';
+import { checkTensor, valuesOf } from '../../tensor.ts';
 
 /** One tensor per model input, by name; the rows of a batch lie along the first axis. */
 export type CalibrationBatch = readonly Tensor[];
 /** Read once, batch by batch. */
 export type CalibrationBatches = Iterable<CalibrationBatch> | AsyncIterable<CalibrationBatch>;
 
-/** Throws `OnnxError` unless the batch has exactly the model's inputs, in their types and shapes, with a row or more. */
+/** Throws `OnnxError` unless the batch has exactly the model's inputs, in their types and shapes, finite, with a row or more. */
 export function checkBatch(graph: Graph, batch: CalibrationBatch, where: string): void {
   const defaults = new Set(graph.initializers.map(({ name }) => name));
   const inputs = new Map(graph.inputs.map((input) => [input.name, input]));
@@ -38,6 +38,11 @@ function checkAgainst({ type, dims }: ValueInfo, tensor: Tensor, where: string):
     throw new OnnxError(`${where}: expected shape ${wanted}, it is ${actual}`);
   }
   if (tensor.bytes.length === 0) throw new OnnxError(`${where}: it has no rows`);
+  if (tensor.type !== 'float32') return;
+  // The engine's ReduceMin and ReduceMax may pass over NaN.
+  const values = valuesOf(tensor, 'float32');
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at !== -1) throw new OnnxError(`${where}: element ${at} is ${values[at]}`);
 }
 
 /** Rows of a batch: the first axis of its first tensor. */

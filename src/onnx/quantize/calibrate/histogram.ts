@@ -16,8 +16,8 @@ export interface Histogram {
 /** An empty histogram for values within `observed`. */
 export function createHistogram(observed: ValueRange, bins: number): Histogram {
   const reach = Math.max(Math.abs(observed.min), Math.abs(observed.max));
-  // numpy widens a range of no width by a half on each side.
-  const [first, last] = reach === 0 ? [-0.5, 0.5] : [-reach, reach];
+  // numpy widens a range of no width by a half on each side; so do we where bins would be no normal float32.
+  const [first, last] = (2 * reach) / bins < 2 ** -126 ? [-0.5, 0.5] : [-reach, reach];
   const step = Math.fround(Math.fround(last - first) / bins);
   const edges = Float32Array.from({ length: bins + 1 }, (_, i) => Math.fround(i * step) + first);
   edges[bins] = last;
