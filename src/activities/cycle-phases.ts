@@ -15,6 +15,7 @@ const phaseOf: Readonly<Record<string, string>> = {
   saveCheckpoint: 'training',
   registerModel: 'training',
   selectHoldout: 'evaluation',
+  prepareEvaluation: 'evaluation',
   evaluateModel: 'evaluation',
   quantizeModel: 'quantization',
   decideGate: 'evaluation',
@@ -45,9 +46,13 @@ export async function cyclePhases(
   return phases(await spansOf(client, workflowIds.cycle(loop, n)), startedAtMs, endedAtMs);
 }
 
+/** Jobs are trainings, but for those of the user's evaluation program. */
+const isEvaluation = (workflowId: string): boolean => workflowId.split('/')[3] === 'evaluate';
+
 async function spansOf(client: Client, workflowId: string): Promise<Span[]> {
   const { events } = await client.workflow.getHandle(workflowId).fetchHistory();
-  const { spans, children } = readHistory(events ?? []);
+  const { spans: own, children } = readHistory(events ?? []);
+  const spans = isEvaluation(workflowId) ? own.map((span) => ({ ...span, phase: 'evaluation' })) : own;
   const ofChildren = await Promise.all(children.map((child) => spansOf(client, child)));
   return [...spans, ...ofChildren.flat()];
 }

@@ -11,7 +11,8 @@ import type { endpoint as endpointWorkflow } from '../workflows/endpoint.ts';
 import { deployUpdate, withdrawUpdate } from '../workflows/messages.ts';
 import { cyclePhases } from './cycle-phases.ts';
 import { appendRef, asRef, positionOf } from './refs.ts';
-import { readSpec, rolloutPlanOf } from './spec.ts';
+import { jobResourcesOf, readSpec, rolloutPlanOf } from './spec.ts';
+import { isUnreadable } from './unreadable.ts';
 
 export interface CycleDeps {
   store: Store;
@@ -22,8 +23,6 @@ export interface CycleDeps {
 const webhookTimeoutMs = 5_000;
 /** A webhook that is away must not hold a cycle; the search attribute and `goto3 status` say the same. */
 const webhookAttempts = 3;
-/** Escalation of a local job ends at this multiple of what the spec asks for. */
-const escalation = 4;
 
 export function createCycleActivities({ store, client, secrets }: CycleDeps): CycleActivities {
   return {
@@ -32,8 +31,6 @@ export function createCycleActivities({ store, client, secrets }: CycleDeps): Cy
       const champion = positionOf(await store.refs.read(refNames.champion(spec.model)));
       const anchor = positionOf(await store.refs.read(refNames.anchor(spec.model)));
       const fresh = spec.base.warmStart === 'never' || (n - 1) % spec.base.freshEvery === 0;
-      const { gpus, cpus, memory, time } = spec.train.resources;
-      const resources = { gpus, cpus, memoryBytes: memory, timeLimitMs: time };
       const plan: CyclePlan = {
         loop,
         n,
@@ -44,7 +41,7 @@ export function createCycleActivities({ store, client, secrets }: CycleDeps): Cy
         champion,
         anchor: spec.gate.against.includes('anchor') ? anchor : null,
         warmStart: champion && !fresh ? await floatOrigin(champion.digest) : null,
-        quantizeMargin: spec.quantize === 'never' ? null : spec.quantize.margin,
+        quantizeMargin: spec.quantize === 'never' ? null : (spec.quantize.margin ?? spec.quantize.worseBy ?? 0),
         holdoutNewest: spec.data.holdout.newest * (1 + inconclusiveBefore),
         onInconclusive: spec.gate.onInconclusive,
         approval:
@@ -57,8 +54,8 @@ export function createCycleActivities({ store, client, secrets }: CycleDeps): Cy
                 onTimeout: spec.approval.onTimeout,
               },
         rollout: rolloutPlanOf(spec),
-        resources,
-        maxResources: { ...resources, memoryBytes: memory * escalation, timeLimitMs: time * escalation },
+        ...jobResourcesOf(spec.train),
+        ...(spec.evaluate && { evaluation: jobResourcesOf(spec.evaluate) }),
         notifyOn: spec.notify?.on ?? [],
       };
       return plan;
@@ -148,9 +145,14 @@ export function createCycleActivities({ store, client, secrets }: CycleDeps): Cy
   };
 
   /** A champion that ships as int8 was made from a float model: that one carries the weights to go on from. */
-  async function floatOrigin(digest: Digest): Promise<Digest> {
-    const model = await getManifest(store, digest, 'Model');
-    return model.precision === 'int8' ? model.run : digest;
+  async function floatOrigin(digest: Digest): Promise<Digest | null> {
+    try {
+      const model = await getManifest(store, digest, 'Model');
+      return model.precision === 'int8' ? model.run : digest;
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      return null;
+    }
   }
 }
 

@@ -1,19 +1,21 @@
 import type { DataActivities } from '../contracts/activities.ts';
 import type { LoopSpec } from '../contracts/loop-spec.ts';
+import type { Dataset } from '../contracts/manifests.ts';
 import { refNames } from '../contracts/names.ts';
 import { checkLabelDisagreement, checkTrainingData } from '../stats/data-checks.ts';
 import { getManifest } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
-import { acceptedDataset, addedSegment, keepDataset, summaryOf, withShare } from './data/datasets.ts';
+import { acceptedDataset, addedSegment, keepDataset, labelRangeOf, summaryOf, withShare } from './data/datasets.ts';
+import { FreshLabels, GatheredRows, newestTimeOf, waitingRows } from './data/delayed-rows.ts';
 import { KnownRows } from './data/known-rows.ts';
 import { compareLabels, lowLiveAccuracy } from './data/live-accuracy.ts';
 import { type ProgramDeps, runDataProgram } from './data/program.ts';
 import { readRow, readRows } from './data/rows.ts';
-import { writeSegment } from './data/segment.ts';
+import { partingOf, type SegmentFacts, writeSegment } from './data/segment.ts';
 import { invalidInput, notYet, toPassingFailure } from './failures.ts';
 import { pulse } from './pulse.ts';
 import { asRef } from './refs.ts';
-import { readSpec } from './spec.ts';
+import { readSpec, type Spec } from './spec.ts';
 
 export interface DataDeps extends ProgramDeps {
   store: Store;
@@ -32,15 +34,17 @@ export function createDataActivities(deps: DataDeps): DataActivities {
         const dataset = ref ? await getManifest(store, ref.digest, 'Dataset') : null;
         const since = dataset?.cursor ?? '';
         const isKnown = await knownRows.of(loop, dataset);
-        const fresh = new Map<string, string>();
+        const fresh = new FreshLabels(newestTimeOf(dataset), spec.data.labelDelay);
+        for await (const row of waitingRows(store, dataset)) fresh.add(row);
         await runDataProgram(deps, { data: spec.data, folder, since }, signal, (value) => {
           const row = readRow(value, spec.data, Date.now());
-          if (!('problem' in row) && !isKnown(row.id)) fresh.set(row.id, row.label);
+          if (!('problem' in row) && !isKnown(row.id)) fresh.add(row);
         });
-        say({ newRows: fresh.size });
-        const trigger = await triggerOf(spec, since, fresh);
-        if (!trigger && waitMs !== null) throw notYet(`${fresh.size} new rows`, waitMs);
-        return { newRows: fresh.size, trigger };
+        const settled = fresh.settled();
+        say({ newRows: settled.size });
+        const trigger = await triggerOf(spec, since, settled);
+        if (!trigger && waitMs !== null) throw notYet(`${settled.size} new rows`, waitMs);
+        return { newRows: settled.size, trigger };
       }).catch((error: unknown) => Promise.reject(toPassingFailure(error)));
     },
 
@@ -48,35 +52,30 @@ export function createDataActivities(deps: DataDeps): DataActivities {
       return await pulse(async (say, signal) => {
         const { spec, folder } = await readSpec(store, plan.specDigest);
         const before = await acceptedDataset(store, plan);
-        const isKnown = await knownRows.of(plan.loop, before);
-        const { share } = spec.data.holdout;
-        let cursor = '';
-        const added = await writeSegment(store, share, async (add) => {
-          const schemaErrors: Record<string, number> = {};
-          const ids = new Set<string>();
-          let redelivered = 0;
-          const since = before?.cursor ?? '';
-          cursor = await runDataProgram(deps, { data: spec.data, folder, since }, signal, async (value, line) => {
-            if (line % 1_000 === 0) say({ rows: line });
-            const row = readRow(value, spec.data, Date.now());
-            if ('problem' in row) schemaErrors[row.problem] = (schemaErrors[row.problem] ?? 0) + 1;
-            else if (isKnown(row.id) || ids.has(row.id)) redelivered += 1;
-            else {
-              ids.add(row.id);
-              await add(row);
-            }
+        const parting = partingOf(spec);
+        const gathered = await GatheredRows.create(newestTimeOf(before), spec.data.labelDelay);
+        try {
+          const { cursor, ...facts } = await gather(plan.loop, { spec, folder }, before, gathered, say, signal);
+          const added = await writeSegment(store, parting, async (add) => {
+            for await (const row of gathered.settled()) await add(row);
+            return facts;
           });
-          return { schemaErrors, redelivered };
-        });
-        const earlier = before ? await withShare(store, before, share) : [];
-        if (before && !added && cursor === before.cursor && earlier === before.segments)
-          return summaryOf(plan.dataset!.digest, before, 0);
-        const { digest, dataset } = await keepDataset(store, plan, spec, 'snapshot', {
-          parent: plan.dataset?.digest,
-          segments: added ? [...earlier, added] : earlier,
-          cursor,
-        });
-        return summaryOf(digest, dataset, added?.rowCount ?? 0);
+          const waiting = await gathered.putWaiting(store);
+          const earlier = before ? await withShare(store, before, parting) : [];
+          const sameWaiting = waiting?.rows === before?.waiting?.rows;
+          if (before && !added && cursor === before.cursor && earlier === before.segments && sameWaiting)
+            return summaryOf(plan.dataset!.digest, before, 0);
+          const { digest, dataset } = await keepDataset(store, plan, spec, 'snapshot', {
+            parent: plan.dataset?.digest,
+            segments: added ? [...earlier, added] : earlier,
+            cursor,
+            ...(waiting && { waiting }),
+            ...(spec.data.labelDelay > 0 && { newestTime: gathered.newestTime }),
+          });
+          return summaryOf(digest, dataset, added?.rowCount ?? 0);
+        } finally {
+          await gathered.close();
+        }
       });
     },
 
@@ -88,7 +87,8 @@ export function createDataActivities(deps: DataDeps): DataActivities {
         const { minRows, minClassShare, labelDisagreement } = spec.data.checks;
         const { rowCount: rows, classCounts } = dataset;
         const { repeats, schemaErrors } = added ?? { repeats: 0, schemaErrors: {} };
-        const problems = checkTrainingData({ rows, classCounts, repeats, schemaErrors }, { minRows, minClassShare });
+        const labels = spec.data.task === 'classification' ? { classCounts } : { range: labelRangeOf(dataset) };
+        const problems = checkTrainingData({ rows, labels, repeats, schemaErrors }, { minRows, minClassShare });
         if (added && labelDisagreement !== undefined && plan.endpoint && plan.champion)
           problems.push(...checkLabelDisagreement(await compareLabels(store, plan.endpoint, added), labelDisagreement));
         return {
@@ -106,7 +106,7 @@ export function createDataActivities(deps: DataDeps): DataActivities {
         const kept =
           slice === null
             ? null
-            : await writeSegment(store, spec.data.holdout.share, async (add) => {
+            : await writeSegment(store, partingOf(spec), async (add) => {
                 for await (const row of readRows(store, added.rows)) if (!row.slices.includes(slice)) await add(row);
                 return { schemaErrors: {}, redelivered: added.redelivered };
               });
@@ -116,6 +116,8 @@ export function createDataActivities(deps: DataDeps): DataActivities {
           parent: digest,
           segments: [...dataset.segments.slice(0, -1), ...(kept ? [kept] : [])],
           cursor: dataset.cursor,
+          ...(dataset.waiting && { waiting: dataset.waiting }),
+          ...(dataset.newestTime !== undefined && { newestTime: dataset.newestTime }),
         });
         return summaryOf(remaining.digest, remaining.dataset, kept?.rowCount ?? 0);
       });
@@ -130,6 +132,34 @@ export function createDataActivities(deps: DataDeps): DataActivities {
       });
     },
   };
+
+  /** All that is new, and what has waited: delivered again, a row has its new label. */
+  async function gather(
+    loop: string,
+    { spec, folder }: Pick<Spec, 'spec' | 'folder'>,
+    before: Dataset | null,
+    gathered: GatheredRows,
+    say: (details: unknown) => void,
+    signal: AbortSignal,
+  ): Promise<SegmentFacts & { cursor: string }> {
+    const isKnown = await knownRows.of(loop, before);
+    const schemaErrors: Record<string, number> = {};
+    const ids = new Set<string>();
+    let redelivered = 0;
+    const since = before?.cursor ?? '';
+    const cursor = await runDataProgram(deps, { data: spec.data, folder, since }, signal, async (value, line) => {
+      if (line % 1_000 === 0) say({ rows: line });
+      const row = readRow(value, spec.data, Date.now());
+      if ('problem' in row) schemaErrors[row.problem] = (schemaErrors[row.problem] ?? 0) + 1;
+      else if (isKnown(row.id) || ids.has(row.id)) redelivered += 1;
+      else {
+        ids.add(row.id);
+        await gathered.add(row);
+      }
+    });
+    for await (const row of waitingRows(store, before)) if (!ids.has(row.id)) await gathered.add(row);
+    return { schemaErrors, redelivered, cursor };
+  }
 }
 
 /** Why new rows start a cycle, or null. Live accuracy is asked only when labels have come: it reads all evidence. */

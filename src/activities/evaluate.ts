@@ -1,28 +1,34 @@
 import { Readable } from 'node:stream';
 import { log } from '@temporalio/activity';
-import type { EvaluateActivities } from '../contracts/activities.ts';
+import type { CyclePlan, EvaluateActivities, EvaluationRun } from '../contracts/activities.ts';
 import type { Digest } from '../contracts/digest.ts';
-import type { Evaluation, RowOutcome } from '../contracts/manifests.ts';
-import type { ModelSignature, Prediction } from '../contracts/model.ts';
-import { ServingError, servingErrors } from '../serving/errors.ts';
-import { createScorer, type ScorerOptions } from '../serving/scoring/scorer.ts';
-import { computeMetrics, sliceMetrics } from '../stats/metrics.ts';
+import type { Evaluation, PairedLatency } from '../contracts/manifests.ts';
+import type { ModelSignature } from '../contracts/model.ts';
+import type { GateSpec } from '../contracts/verdict.ts';
 import type { RowMeaning } from '../stats/scored-rows.ts';
 import { getManifest } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
 import { type DataRow, readRows } from './data/rows.ts';
+import { NewestRows } from './evaluate/newest-rows.ts';
+import { contradiction, ownMetricsOf, reportedMetrics } from './evaluate/own-metrics.ts';
+import { measureInTurns } from './evaluate/paired-latency.ts';
+import { evaluationJob } from './evaluate/program-job.ts';
+import { badEvaluation, type ProgramOutput, readProgramOutput } from './evaluate/program-output.ts';
+import { nothingScored, type Scored, score, timedRows } from './evaluate/scoring.ts';
+import { ask } from './judging/judge.ts';
 import type { ModelFolders } from './model-folders.ts';
 import { keep, pinned } from './pins.ts';
 import { pulse } from './pulse.ts';
+import { gateOf, readSpec } from './spec.ts';
+import { isUnreadable } from './unreadable.ts';
 
 export interface EvaluateDeps {
   store: Store;
   models: ModelFolders;
 }
 
-/** Enough for a p99 that rests on a few samples; the rows are real, one at a time. */
-const latencySamples = { warmup: 20, samples: 300 };
-const latencyRows = 200;
+type EvaluateInput = Parameters<EvaluateActivities['evaluateModel']>[0];
+type Opened = Awaited<ReturnType<ModelFolders['open']>>;
 
 export function createEvaluateActivities({ store, models }: EvaluateDeps): EvaluateActivities {
   return {
@@ -36,20 +42,30 @@ export function createEvaluateActivities({ store, models }: EvaluateDeps): Evalu
       });
     },
 
-    async evaluateModel({ plan, model: digest, dataset, rows: rowsDigest }) {
+    async prepareEvaluation(input) {
+      return await pulse(async () => await evaluationJob(store, input));
+    },
+
+    async evaluateModel(input) {
+      const { plan, model: digest, dataset, rows: rowsDigest, program } = input;
       return await pulse(async (say, signal) => {
-        const what = `evaluation of ${digest} on ${rowsDigest}`;
+        const what = `evaluation of ${digest} on ${rowsDigest}${programName(program)}`;
         const before = await pinned(store, plan, what);
         if (before) return summaryOf(before, await getManifest(store, before, 'Evaluation'));
 
-        const { folder, model } = await models.open(digest);
+        const gate = gateOf((await readSpec(store, plan.specDigest)).spec);
         const rows: DataRow[] = [];
         for await (const row of readRows(store, rowsDigest)) rows.push(row);
-        const scored = await score({ modelFolder: folder, signal }, rows, (done) => say({ done, of: rows.length }));
+        const output = program && 'output' in program ? await readProgramOutput(store, program, rows) : undefined;
+
+        const opened = await open(plan, digest);
+        const options = { signal, onProgress: (done: number) => say({ done, of: rows.length }) };
+        const scored = await scoreModel(opened, program, rows, options);
         if ('problem' in scored)
           log.warn('not servable', { loop: plan.loop, cycle: plan.n, digest, problem: scored.problem });
-        const { outcomes, latency } = 'problem' in scored ? nothingScored : scored;
-        const meaning = meaningOf(model.signature);
+        const { outcomes, latency } = withValues('problem' in scored ? nothingScored : scored, output);
+        const { metrics, slices } = await measure(opened, outcomes, gate, input, output);
+        const latencyAgainst = 'problem' in scored ? [] : await latencies(gate, input, opened, rows, signal);
         const evaluation: Evaluation = {
           kind: 'Evaluation',
           parents: [digest, dataset],
@@ -58,58 +74,95 @@ export function createEvaluateActivities({ store, models }: EvaluateDeps): Evalu
           dataset,
           outcomes: await store.blobs.put(Readable.from(linesOf(outcomes))),
           rowCount: rows.length,
-          metrics: computeMetrics(outcomes, meaning),
-          slices: sliceMetrics(outcomes, meaning),
+          metrics,
+          slices,
           latency,
-          sizeBytes: model.sizeBytes,
+          ...(latencyAgainst.length > 0 && { latencyAgainst }),
+          sizeBytes: 'problem' in opened ? 0 : opened.model.sizeBytes,
           servable: !('problem' in scored),
+          ...('problem' in scored && { problem: scored.problem.slice(0, 2_000) }),
+          ...(program && 'output' in program && { program: recordOf(program) }),
         };
         return summaryOf(await keep(store, plan, what, evaluation), evaluation);
       });
     },
   };
-}
 
-type Scored = { outcomes: RowOutcome[]; latency: Evaluation['latency'] };
-const nothingScored: Scored = { outcomes: [], latency: { p50Ms: 0, p95Ms: 0, p99Ms: 0, samples: 0 } };
-
-/**
- * Servability is to load, to answer neutral rows, and to answer these: whatever fails in it is said about the model. A
- * process that died may have been killed for memory by another's need, so that one is tried again.
- */
-async function score(
-  options: ScorerOptions,
-  rows: readonly DataRow[],
-  onProgress: (rowsDone: number) => void,
-): Promise<Scored | { problem: string }> {
-  for (let attempt = 1; ; attempt += 1) {
+  /** A candidate that cannot be read is trouble with the store; of the champion it is what there is to say about it. */
+  async function open(plan: CyclePlan, digest: Digest): Promise<Opened | { problem: string }> {
     try {
-      return await scoreOnce(options, rows, onProgress);
+      return await models.open(digest);
     } catch (error) {
-      if (!(error instanceof ServingError)) throw error;
-      if (error.type === servingErrors.inferenceCrashed && attempt === 1) continue;
+      if (!isOpponent(plan, digest) || !isUnreadable(error)) throw error;
       return { problem: `${error.type}: ${error.message}` };
     }
   }
+
+  async function measure(
+    opened: Opened | { problem: string },
+    outcomes: Scored['outcomes'],
+    gate: GateSpec,
+    { program }: EvaluateInput,
+    output: ProgramOutput | undefined,
+  ): Promise<Pick<Evaluation, 'metrics' | 'slices'>> {
+    if ('problem' in opened) return { metrics: {}, slices: {} };
+    const own = ownMetricsOf(gate);
+    const measured = await ask('measure', { outcomes, meaning: meaningOf(opened.model.signature), own });
+    if (!output || !program || !('output' in program)) return measured;
+    const problem = contradiction(own, output.metrics, measured.metrics);
+    if (problem !== undefined) throw badEvaluation(program, problem);
+    return { ...measured, metrics: { ...measured.metrics, ...reportedMetrics(own, output.metrics, outcomes.length) } };
+  }
+
+  /** Against whom the gate compares latencies; a model that cannot be measured beside this one is left out. */
+  async function latencies(
+    gate: GateSpec,
+    { plan, model }: EvaluateInput,
+    ours: Opened | { problem: string },
+    rows: readonly DataRow[],
+    signal: AbortSignal,
+  ): Promise<PairedLatency[]> {
+    const isAsked = gate.metrics.some(
+      ({ metric, margin, worseBy }) => metric.startsWith('latency') && (margin ?? worseBy) !== undefined,
+    );
+    if (!isAsked || rows.length === 0 || 'problem' in ours || isOpponent(plan, model)) return [];
+    const measured: PairedLatency[] = [];
+    for (const other of new Set(gate.against.flatMap((name) => plan[name]?.digest ?? []))) {
+      try {
+        const { folder } = await models.open(other);
+        measured.push({ other, ...(await measureInTurns([ours.folder, folder], timedRows(rows), signal)) });
+      } catch (error) {
+        signal.throwIfAborted();
+        log.warn('latency not compared', { loop: plan.loop, cycle: plan.n, other, problem: (error as Error).message });
+      }
+    }
+    return measured;
+  }
 }
 
-async function scoreOnce(
-  options: ScorerOptions,
+const isOpponent = ({ champion, anchor }: CyclePlan, model: Digest): boolean =>
+  model === champion?.digest || model === anchor?.digest;
+
+const recordOf = ({ job, jobSpec, output }: EvaluationRun): Evaluation['program'] => ({ job, jobSpec, output });
+
+const programName = (program: EvaluateInput['program']): string =>
+  program === undefined ? '' : 'output' in program ? ` by ${program.output}` : ', its program failed';
+
+async function scoreModel(
+  opened: Opened | { problem: string },
+  program: EvaluateInput['program'],
   rows: readonly DataRow[],
-  onProgress: (rowsDone: number) => void,
-): Promise<Scored> {
-  const scorer = await createScorer(options);
-  try {
-    if (rows.length === 0) return nothingScored;
-    const features = rows.map((row) => row.features);
-    const predictions = await scorer.score(features, onProgress);
-    return {
-      outcomes: rows.map((row, i) => outcomeOf(row, predictions[i]!)),
-      latency: await scorer.latency({ ...latencySamples, rows: features.slice(0, latencyRows) }),
-    };
-  } finally {
-    await scorer.close();
-  }
+  { signal, onProgress }: { signal: AbortSignal; onProgress: (rowsDone: number) => void },
+): Promise<Scored | { problem: string }> {
+  if ('problem' in opened) return opened;
+  if (program && 'problem' in program) return { problem: `the evaluation program failed on it: ${program.problem}` };
+  return await score({ modelFolder: opened.folder, signal }, rows, onProgress);
+}
+
+/** What the program says about a row stands beside what the model answered to it. */
+function withValues({ outcomes, latency }: Scored, output: ProgramOutput | undefined): Scored {
+  if (!output) return { outcomes, latency };
+  return { outcomes: outcomes.map((outcome) => ({ ...outcome, values: output.rows.get(outcome.id)! })), latency };
 }
 
 function summaryOf(
@@ -119,38 +172,6 @@ function summaryOf(
   const summary = Object.fromEntries(Object.entries(metrics).map(([name, { value }]) => [name, value]));
   return { evaluation: digest, servable, summary };
 }
-
-/** The newest rows of a stream, without keeping the rest. */
-class NewestRows {
-  private readonly most: number;
-  private rows: DataRow[] = [];
-
-  constructor(most: number) {
-    this.most = most;
-  }
-
-  add(row: DataRow): void {
-    this.rows.push(row);
-    if (this.rows.length >= 2 * this.most + 1_000) this.rows = this.inOrder();
-  }
-
-  /** Newest last; the id settles ties, so that the same data give the same bytes. */
-  inOrder(): DataRow[] {
-    const inOrder = this.rows.sort((a, b) => compare(a.time, b.time) || compare(a.id, b.id));
-    return inOrder.slice(-this.most);
-  }
-}
-
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-
-const outcomeOf = ({ id, time, label, slices }: DataRow, { label: predicted, score }: Prediction): RowOutcome => ({
-  id,
-  time,
-  label,
-  predicted,
-  score,
-  slices,
-});
 
 /** For two classes the second label is the positive one. */
 export const meaningOf = ({ task, labels }: ModelSignature): RowMeaning => ({

@@ -1,27 +1,61 @@
 import type { GateActivities } from '../contracts/activities.ts';
 import type { Digest } from '../contracts/digest.ts';
+import type { LoopSpec } from '../contracts/loop-spec.ts';
 import { type Evaluation, type MetricValue, RowOutcome } from '../contracts/manifests.ts';
 import { GateSpec } from '../contracts/verdict.ts';
-import { comparePaired } from '../stats/paired.ts';
-import { chooseContestant } from '../stats/quantization-choice.ts';
-import type { RowMeaning } from '../stats/scored-rows.ts';
-import { decideVerdict, type JudgedModel } from '../stats/verdict.ts';
-import { InvalidInput } from '../store/errors.ts';
+import type { PairedQuestion } from '../stats/paired.ts';
+import { chooseContestant, type QuantizationLoss } from '../stats/quantization-choice.ts';
+import type { JudgedModel, VerdictInput } from '../stats/verdict.ts';
 import { getManifest, putJson } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
 import { meaningOf } from './evaluate.ts';
+import { ask } from './judging/judge.ts';
 import { keep } from './pins.ts';
 import { pulse } from './pulse.ts';
 import { gateOf, readSpec } from './spec.ts';
 
 /** What an evaluation left, as the verdict reads it; `verdict replay` reads the same. */
-export async function judgedModel(store: Store, evaluation: Evaluation): Promise<JudgedModel> {
+async function judgedModel(store: Store, evaluation: Evaluation, opponents: Opponents): Promise<JudgedModel> {
   const lines = Buffer.from(await store.blobs.read(evaluation.outcomes as Digest))
     .toString('utf8')
     .split('\n');
   const outcomes = lines.filter((line) => line !== '').map((line) => RowOutcome.parse(JSON.parse(line)));
-  const { latency, sizeBytes, servable } = evaluation;
-  return { outcomes, latency, sizeBytes, servable };
+  const { latency, sizeBytes, servable, problem, latencyAgainst = [] } = evaluation;
+  const inTurnsWith = (model: Digest | null) => latencyAgainst.find(({ other }) => other === model);
+  const [champion, anchor] = [inTurnsWith(opponents.champion), inTurnsWith(opponents.anchor)];
+  return {
+    outcomes,
+    latency,
+    latencyAgainst: { ...(champion && { champion }), ...(anchor && { anchor }) },
+    sizeBytes,
+    servable,
+    ...(problem !== undefined && { problem }),
+  };
+}
+
+/** Digests of the models that a candidate is held against. */
+interface Opponents {
+  champion: Digest | null;
+  anchor: Digest | null;
+}
+
+/** Everything that a verdict is a function of, from evaluations by role. */
+export async function verdictInput(
+  store: Store,
+  gate: GateSpec,
+  evaluations: { candidate: Evaluation; champion: Evaluation | null; anchor: Evaluation | null },
+): Promise<VerdictInput> {
+  const { candidate, champion, anchor } = evaluations;
+  const opponents = { champion: champion?.model ?? null, anchor: anchor?.model ?? null };
+  const judged = async (evaluation: Evaluation) => await judgedModel(store, evaluation, opponents);
+  const { signature } = await getManifest(store, candidate.model, 'Model');
+  return {
+    gate,
+    candidate: await judged(candidate),
+    ...(champion && { champion: await judged(champion) }),
+    ...(anchor && { anchor: await judged(anchor) }),
+    ...meaningOf(signature),
+  };
 }
 
 export function createGateActivities({ store }: { store: Store }): GateActivities {
@@ -30,30 +64,23 @@ export function createGateActivities({ store }: { store: Store }): GateActivitie
       return await pulse(async () => {
         const { spec } = await readSpec(store, plan.specDigest);
         const gate = gateOf(spec);
-        const { signature } = await getManifest(store, candidate.model, 'Model');
-        const meaning = meaningOf(signature);
         const opened = {
-          fp32: await open(store, candidate),
-          int8: int8 && (await open(store, int8)),
-          champion: champion && (await open(store, champion)),
-          anchor: anchor && (await open(store, anchor)),
+          fp32: await evaluationOf(store, candidate),
+          int8: int8 && (await evaluationOf(store, int8)),
+          champion: champion && (await evaluationOf(store, champion)),
+          anchor: anchor && (await evaluationOf(store, anchor)),
         };
-        const opponents = {
-          ...opponent('champion', opened.champion, gate),
-          ...opponent('anchor', opened.anchor, gate),
-        };
-        const judge = (contestant: JudgedModel) =>
-          decideVerdict({ gate, candidate: contestant, ...opponents, ...meaning });
-
-        const margin = plan.quantizeMargin ?? 0;
-        const loss = opened.int8 && accuracyLoss(opened.int8.judged, opened.fp32.judged, margin, meaning);
+        const inputOf = async (contestant: Evaluation) =>
+          await verdictInput(store, gate, { ...opened, candidate: contestant });
+        const fp32Input = await inputOf(opened.fp32);
+        const int8Input = opened.int8 && (await inputOf(opened.int8));
+        const loss = int8Input && (await quantizationLoss(spec, int8Input, fp32Input));
         const choice = chooseContestant({
-          fp32: judge(opened.fp32.judged),
-          ...(opened.int8 && { int8: judge(opened.int8.judged) }),
-          ...(loss && { int8VsFp32: { estimate: loss.estimate, lower: loss.lower, limit: 0 - margin } }),
+          fp32: await ask('judge', fp32Input),
+          ...(int8Input && { int8: await ask('judge', int8Input) }),
+          ...(loss && { int8VsFp32: loss }),
         });
-        const [shipped, { evaluation }] =
-          choice.precision === 'int8' ? [int8!, opened.int8!] : [candidate, opened.fp32];
+        const [shipped, evaluation] = choice.precision === 'int8' ? [int8!, opened.int8!] : [candidate, opened.fp32];
 
         const others = [champion, anchor].flatMap((m) => (m ? [m.model] : []));
         const verdict = await keep(store, plan, 'verdict', {
@@ -80,47 +107,36 @@ export function createGateActivities({ store }: { store: Store }): GateActivitie
           summary: gate.metrics
             .map(({ metric }) => metric)
             .filter(unique)
-            .map((metric) => [metric, show(evaluation, metric), show(opened.champion?.evaluation, metric)]),
+            .map((metric) => [metric, show(evaluation, metric), show(opened.champion ?? undefined, metric)]),
         };
       });
     },
   };
 }
 
-interface Opened {
-  evaluation: Evaluation;
-  judged: JudgedModel;
-}
+const evaluationOf = async (store: Store, { evaluation }: { evaluation: Digest }): Promise<Evaluation> =>
+  await getManifest(store, evaluation, 'Evaluation');
 
-async function open(store: Store, { evaluation: digest }: { evaluation: Digest }): Promise<Opened> {
-  const evaluation = await getManifest(store, digest, 'Evaluation');
-  return { evaluation, judged: await judgedModel(store, evaluation) };
+/** What int8 loses against the float model that it was made from: accuracy in points, or a share of the RMSE. */
+async function quantizationLoss(
+  { quantize, data }: LoopSpec,
+  int8: VerdictInput,
+  fp32: VerdictInput,
+): Promise<QuantizationLoss | undefined> {
+  if (quantize === 'never' || !int8.candidate.servable || !fp32.candidate.servable) return undefined;
+  const question: PairedQuestion =
+    data.task === 'regression'
+      ? { metric: 'rmse', direction: 'lower', allowance: { worseBy: quantize.worseBy ?? 0 } }
+      : { metric: 'accuracy', direction: 'higher', allowance: { margin: quantize.margin ?? 0 } };
+  const { task, positive } = fp32;
+  const { estimate, lower, limit } = await ask('compare', {
+    question,
+    candidate: int8.candidate.outcomes,
+    other: fp32.candidate.outcomes,
+    meaning: { task, ...(positive !== undefined && { positive }) },
+  });
+  return { metric: data.task === 'regression' ? 'rmse' : 'accuracy', estimate, lower, limit };
 }
-
-/** Who stands against the candidate. What cannot be scored cannot be compared with, and the gate does not guess. */
-function opponent(
-  name: 'champion' | 'anchor',
-  opened: Opened | null,
-  { against }: GateSpec,
-): Partial<Record<typeof name, JudgedModel>> {
-  if (!opened) return {};
-  const { evaluation, judged } = opened;
-  if (!judged.servable && against.includes(name))
-    throw new InvalidInput(
-      `the ${name} ${evaluation.model} cannot be scored on the hold-out, so nothing can be compared with it. If the features have changed, take "${name}" out of gate.against for one cycle`,
-    );
-  return { [name]: judged };
-}
-
-const accuracyLoss = (int8: JudgedModel, fp32: JudgedModel, margin: number, meaning: RowMeaning) =>
-  int8.servable && fp32.servable
-    ? comparePaired(
-        { metric: 'accuracy', direction: 'higher', allowance: { margin } },
-        int8.outcomes,
-        fp32.outcomes,
-        meaning,
-      )
-    : undefined;
 
 const unique = <T>(value: T, index: number, all: T[]): boolean => all.indexOf(value) === index;
 
@@ -131,7 +147,7 @@ function measured({ metrics, latency, sizeBytes }: Evaluation, metric: string): 
     latencyP99: latency.p99Ms,
     sizeBytes,
   };
-  return operational[metric] ?? metrics[metric];
+  return Object.hasOwn(operational, metric) ? operational[metric] : metrics[metric];
 }
 
 function shown(value: MetricValue | number | undefined): string {

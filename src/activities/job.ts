@@ -72,10 +72,12 @@ export function createJobActivities(deps: JobDeps): JobActivities {
         const runner = runnerOf(ref.runner);
         const { modelDirectory, dataDirectory } = await runner.outputs(ref);
         const { progress } = await runner.describe(ref);
+        const output = await putFiles(dataDirectory);
         return {
           model: await putFiles(modelDirectory),
-          output: await putFiles(dataDirectory),
+          output,
           metrics: progress?.metrics ?? {},
+          ...(output && { lastLines: await lastLines(runner, ref) }),
         };
       });
     },
@@ -109,6 +111,19 @@ async function isOver({ isOpen }: JobDeps): Promise<boolean> {
       return false;
     },
   );
+}
+
+const shownCharacters = 1_000;
+
+/** The end of what a job printed: what it left may be wrong, and its own words say why. */
+async function lastLines(runner: JobRunner, ref: JobRef): Promise<string> {
+  let tail = '';
+  for (let cursor: string | undefined; ; ) {
+    const page = await runner.logs(ref, cursor);
+    tail = `${tail}${page.lines.map((line) => `${line}\n`).join('')}`.slice(-shownCharacters);
+    if (page.complete || page.cursor === cursor) return tail.trim();
+    cursor = page.cursor;
+  }
 }
 
 const hasEnded = ({ state }: JobStatus): boolean =>

@@ -1,3 +1,4 @@
+import type { CyclePlan } from '../contracts/activities.ts';
 import type { Digest } from '../contracts/digest.ts';
 import { AppliedLoop, type LoopSpec, LoopSpecSchema } from '../contracts/loop-spec.ts';
 import type { LoopPlan, RolloutPlan } from '../contracts/messages.ts';
@@ -37,6 +38,20 @@ export const loopPlanOf = (spec: LoopSpec): LoopPlan => ({
   pauseAfterFailures: spec.limits.pauseAfterFailures,
   cycles: spec.limits.cycles ?? null,
 });
+
+/** Escalation of a local job ends at this multiple of what the spec asks for. */
+const escalation = 4;
+
+/** What a job gets, and where its escalation ends. */
+export function jobResourcesOf({
+  resources: { gpus, cpus, memory, time },
+}: Pick<LoopSpec['train'], 'resources'>): Pick<CyclePlan, 'resources' | 'maxResources'> {
+  const resources = { gpus, cpus, memoryBytes: memory, timeLimitMs: time };
+  return {
+    resources,
+    maxResources: { ...resources, memoryBytes: memory * escalation, timeLimitMs: time * escalation },
+  };
+}
 
 export const rolloutPlanOf = ({ rollout }: LoopSpec): RolloutPlan | null =>
   rollout === 'none'

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
+import { log } from '@temporalio/activity';
 import { z } from 'zod';
 import type { CyclePlan, TrainActivities } from '../contracts/activities.ts';
 import { ArtifactFile, type Digest, Digest as DigestSchema } from '../contracts/digest.ts';
@@ -13,6 +14,7 @@ import type { Store } from '../store/types.ts';
 import { keep, pin, pinned } from './pins.ts';
 import { pulse } from './pulse.ts';
 import { readSpec, type Spec } from './spec.ts';
+import { isUnreadable } from './unreadable.ts';
 
 const digest = DigestSchema.transform((text) => text as Digest);
 
@@ -49,6 +51,9 @@ export function createTrainActivities({ store }: { store: Store }): TrainActivit
         const { dataset, warmStart } = decision;
         const files = await getJson(store, FileList, list);
         const signature = await readSignature(store, files);
+        const { task } = (await readSpec(store, plan.specDigest)).spec.data;
+        if ((signature.task === 'regression') !== (task === 'regression'))
+          throw new InvalidInput(`${signatureFileName}: task is ${signature.task}, and data.task is ${task}`);
         const spec = await getJson(store, JobSpec, jobSpec);
         const createdAt = new Date().toISOString();
         const program = await programDigest(spec);
@@ -94,18 +99,38 @@ async function decided(store: Store, plan: CyclePlan): Promise<TrainingDecision 
 
 async function decide(store: Store, plan: CyclePlan, datasetDigest: Digest): Promise<TrainingDecision> {
   const dataset = await getManifest(store, datasetDigest, 'Dataset');
-  const spec = await trainingSpec(store, plan, await readSpec(store, plan.specDigest), dataset);
+  const base = plan.warmStart && (await readableModel(store, plan.warmStart));
+  const spec = await trainingSpec(store, plan, base, await readSpec(store, plan.specDigest), dataset);
   const decision: TrainingDecision = {
     schema: 'goto3/training/v1',
     jobSpec: await putJson(store, JobSpec, spec),
     dataset: datasetDigest,
-    warmStart: plan.warmStart,
+    warmStart: base && plan.warmStart,
   };
   await pin(store, plan, 'training', await putJson(store, TrainingDecision, decision));
   return decision;
 }
 
-async function trainingSpec(store: Store, plan: CyclePlan, { spec, folder }: Spec, dataset: Dataset): Promise<JobSpec> {
+/** A champion whose bytes are gone is no base; the cycle starts from scratch, as every few cycles do anyway. */
+async function readableModel(store: Store, digest: Digest): Promise<ArtifactFile[] | null> {
+  try {
+    const { files } = await getManifest(store, digest, 'Model');
+    for (const file of files) for await (const _chunk of await store.blobs.get(file.digest));
+    return files;
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    log.warn('the champion cannot be read, so the training starts from scratch', { digest, problem: error.message });
+    return null;
+  }
+}
+
+async function trainingSpec(
+  store: Store,
+  plan: CyclePlan,
+  base: ArtifactFile[] | null,
+  { spec, folder }: Spec,
+  dataset: Dataset,
+): Promise<JobSpec> {
   const train: ArtifactFile[] = [];
   for (const [i, segment] of dataset.segments.entries())
     train.push({
@@ -113,7 +138,6 @@ async function trainingSpec(store: Store, plan: CyclePlan, { spec, folder }: Spe
       digest: segment.train,
       sizeBytes: await store.blobs.sizeBytes(segment.train),
     });
-  const base = plan.warmStart && (await getManifest(store, plan.warmStart, 'Model')).files;
   return {
     name: `${plan.loop}/${plan.n}/train`,
     program: spec.train.program,
@@ -140,7 +164,10 @@ async function readSignature(store: Store, files: readonly ArtifactFile[]): Prom
 }
 
 /** The program's own file, where argv names one: what a later reader can compare with. */
-async function programDigest({ program, workingDirectory }: JobSpec): Promise<Digest | undefined> {
+export async function programDigest({
+  program,
+  workingDirectory,
+}: Pick<JobSpec, 'program' | 'workingDirectory'>): Promise<Digest | undefined> {
   const file = program.slice(0, 4).find((part) => /\.[a-z]{1,4}$/.test(part));
   if (!file) return undefined;
   return await readFile(isAbsolute(file) ? file : resolve(workingDirectory, file)).then(digestOf, () => undefined);

@@ -1,8 +1,7 @@
-import { meaningOf } from '../activities/evaluate.ts';
-import { judgedModel } from '../activities/gate.ts';
+import { verdictInput } from '../activities/gate.ts';
 import type { Digest } from '../contracts/digest.ts';
 import { GateSpec, type Verdict } from '../contracts/verdict.ts';
-import { decideVerdict, type JudgedModel } from '../stats/verdict.ts';
+import { decideVerdict } from '../stats/verdict.ts';
 import { canonicalJson } from '../store/canonical-json.ts';
 import { getAnyManifest, getJson, getManifest, type ManifestOf } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
@@ -44,20 +43,20 @@ export async function findVerdict(store: Store, what: string): Promise<Digest> {
 export async function replayVerdict(store: Store, digest: Digest): Promise<ReplayedVerdict> {
   const manifest = await getManifest(store, digest, 'Verdict');
   const gate = await getJson(store, GateSpec, manifest.gate);
-  const { signature } = await getManifest(store, manifest.candidate, 'Model');
   const evaluations = await Promise.all(manifest.evaluations.map((e) => getManifest(store, e, 'Evaluation')));
-  const judged = async (model: Digest): Promise<JudgedModel> => {
-    const evaluation = evaluations.find((e: ManifestOf<'Evaluation'>) => e.model === model);
+  const of = (model: Digest): ManifestOf<'Evaluation'> => {
+    const evaluation = evaluations.find((e) => e.model === model);
     if (!evaluation) throw new NotFoundError(`verdict ${digest} names no evaluation of ${model}`);
-    return await judgedModel(store, evaluation);
+    return evaluation;
   };
-  const recomputed = decideVerdict({
-    gate,
-    candidate: await judged(manifest.candidate),
-    ...(manifest.champion && { champion: await judged(manifest.champion) }),
-    ...(manifest.anchor && { anchor: await judged(manifest.anchor) }),
-    ...meaningOf(signature),
-  });
+  const { candidate, champion, anchor } = manifest;
+  const recomputed = decideVerdict(
+    await verdictInput(store, gate, {
+      candidate: of(candidate),
+      champion: champion && of(champion),
+      anchor: anchor && of(anchor),
+    }),
+  );
   const stored = manifest.verdict;
   const equal = canonicalJson(recomputed) === canonicalJson(stored);
   return { digest, equal, stored, recomputed, rows: recomputed.rows };

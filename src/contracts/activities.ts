@@ -141,6 +141,8 @@ export interface CyclePlan {
   rollout: RolloutPlan | null;
   resources: JobResources;
   maxResources: JobResources;
+  /** The user's evaluation program runs as a job for every contestant; absent: there is none. */
+  evaluation?: { resources: JobResources; maxResources: JobResources };
   notifyOn: NotifyEvent[];
 }
 
@@ -164,11 +166,38 @@ export interface TrainActivities {
 export interface EvaluateActivities {
   /** The newest hold-out rows: the same for every contestant of the cycle. */
   selectHoldout(input: { plan: CyclePlan; dataset: Digest }): Promise<{ rows: Digest; rowCount: number }>;
-  evaluateModel(input: { plan: CyclePlan; model: Digest; dataset: Digest; rows: Digest }): Promise<{
+  /** Writes the JobSpec of the evaluation program for one model. The key names model, rows and program. */
+  prepareEvaluation(input: {
+    plan: CyclePlan;
+    model: Digest;
+    rows: Digest;
+  }): Promise<{ key: string; specDigest: Digest }>;
+  /**
+   * Scores a model. Whatever fails in it is said about the model, which is then not servable: the gate fails a candidate
+   * and does not guess about a champion. Throws `BadEvaluation` for the output of a program that cannot be judged.
+   */
+  evaluateModel(input: {
+    plan: CyclePlan;
+    model: Digest;
+    dataset: Digest;
+    rows: Digest;
+    /** What the evaluation program left, or why it failed on this model. */
+    program?: EvaluationRun | { problem: string };
+  }): Promise<{
     evaluation: Digest;
     servable: boolean;
     summary: Record<string, number | null>;
   }>;
+}
+
+/** A finished job of the evaluation program. */
+export interface EvaluationRun {
+  job: string;
+  jobSpec: Digest;
+  /** Files of its output folder, as a blob that lists them. */
+  output: Digest;
+  /** The end of what it printed. */
+  lastLines: string;
 }
 
 export interface QuantizeActivities {
@@ -217,7 +246,13 @@ export interface JobActivities {
   /** Model and output folders into the store. */
   collectJob(input: {
     ref: JobRef;
-  }): Promise<{ model: Digest | null; output: Digest | null; metrics: Record<string, number> }>;
+  }): Promise<{
+    model: Digest | null;
+    output: Digest | null;
+    metrics: Record<string, number>;
+    /** The end of what it printed, when it left an output folder. */
+    lastLines?: string;
+  }>;
   /** Stops the job and returns when it is gone; an ended job stays as it is. */
   cancelJob(input: { ref: JobRef }): Promise<void>;
   /** The attempt's newest checkpoint, for the next attempt; null when it left none. */

@@ -9,6 +9,8 @@ export const failureTypes = {
   jobConflict: 'JobConflict',
   jobFailed: 'JobFailed',
   badData: 'BadData',
+  /** The evaluation program ended well and left what cannot be judged. */
+  badEvaluation: 'BadEvaluation',
   corruptBlob: 'CorruptBlob',
   /** The store is full, out of handles or has an I/O error: nothing was half done, a retry may succeed. */
   storeUnavailable: 'StoreUnavailable',

@@ -1,5 +1,5 @@
 import type { LoopSpec } from './loop-spec.ts';
-import type { GateMetric } from './verdict.ts';
+import { type GateMetric, isMetricName, metricNames, shareMetrics } from './verdict.ts';
 
 export interface RuleProblem {
   path: (string | number)[];
@@ -10,10 +10,13 @@ export interface RuleProblem {
 export function loopProblems(spec: LoopSpec): RuleProblem[] {
   return [
     ...columnProblems(spec),
-    ...spec.gate.metrics.flatMap((metric, i) => metricProblems(metric, spec.data.slices, ['gate', 'metrics', i])),
+    ...gateProblems(spec),
+    ...taskProblems(spec),
     ...credentialProblems(spec.data.env, ['data', 'env']),
     ...credentialProblems(spec.train.env, ['train', 'env']),
     ...credentialProblems(spec.train.hyperparameters, ['train', 'hyperparameters']),
+    ...credentialProblems(spec.evaluate?.env ?? {}, ['evaluate', 'env']),
+    ...credentialProblems(spec.evaluate?.hyperparameters ?? {}, ['evaluate', 'hyperparameters']),
   ];
 }
 
@@ -27,29 +30,61 @@ function columnProblems({ data: { columns } }: LoopSpec): RuleProblem[] {
   });
 }
 
-const unbounded: readonly string[] = ['logLoss', 'rmse', 'mae', 'latencyP50', 'latencyP95', 'latencyP99', 'sizeBytes'];
-
-function metricProblems(metric: GateMetric, slices: readonly string[], path: (string | number)[]): RuleProblem[] {
+function gateProblems({ gate, data, evaluate }: LoopSpec): RuleProblem[] {
   const problems: RuleProblem[] = [];
-  for (const slice of metric.slices)
-    if (!slices.includes(slice))
-      problems.push({ path: [...path, 'slices'], message: `slice "${slice}" is not in data.slices` });
-  for (const key of ['floor', 'ceiling'] as const) {
-    const limit = metric[key];
-    if (limit === undefined) continue;
-    if (limit < 0 || (!unbounded.includes(metric.metric) && limit > 1))
+  for (const [i, metric] of gate.metrics.entries()) {
+    const path = ['gate', 'metrics', i];
+    for (const slice of metric.slices)
+      if (!data.slices.includes(slice))
+        problems.push({ path: [...path, 'slices'], message: `slice "${slice}" is not in data.slices` });
+    const message = unmeasured(metric, data.task, evaluate !== undefined);
+    if (message !== undefined) problems.push({ path: [...path, 'metric'], message });
+    if (gate.anchorMargin !== undefined && metric.margin !== undefined && !shareMetrics.includes(metric.metric))
       problems.push({
-        path: [...path, key],
-        message: unbounded.includes(metric.metric)
-          ? `expected zero or more, got ${limit}`
-          : `expected a share between 0 and 1 such as 0.90, got ${limit}`,
-      });
-    if ((key === 'floor') !== (metric.direction === 'higher'))
-      problems.push({
-        path: [...path, key],
-        message: `of ${metric.metric}, ${metric.direction} is better: expected ${key === 'floor' ? 'ceiling' : 'floor'}`,
+        path: ['gate', 'anchorMargin'],
+        message: `points do not fit ${metric.metric}; write worseBy, or no margin, for it`,
       });
   }
+  return problems;
+}
+
+const ofNumbers: readonly string[] = ['rmse', 'mae', 'r2'];
+const ofTheModel: readonly string[] = ['latencyP50', 'latencyP95', 'latencyP99', 'sizeBytes'];
+
+/** A misspelt name of ours would otherwise be a metric that no row has. */
+function unmeasured({ metric }: GateMetric, task: LoopSpec['data']['task'], hasProgram: boolean): string | undefined {
+  const measured = metricNames.filter(
+    (name) => ofTheModel.includes(name) || ofNumbers.includes(name) === (task === 'regression'),
+  );
+  if ((measured as readonly string[]).includes(metric) || (hasProgram && !isMetricName(metric))) return undefined;
+  const names = measured.map((name) => `"${name}"`).join(', ');
+  return isMetricName(metric)
+    ? `expected one of ${names}: data.task is ${task}`
+    : `expected one of ${names}, or an evaluate.program that measures ${metric}`;
+}
+
+/** What compares classes says nothing about numbers, and the other way round. */
+function taskProblems({ data, quantize, triggers, rollout }: LoopSpec): RuleProblem[] {
+  const problems: RuleProblem[] = [];
+  if (quantize !== 'never') {
+    const [wanted, other, of] =
+      data.task === 'regression'
+        ? (['worseBy', 'margin', 'rmse'] as const)
+        : (['margin', 'worseBy', 'accuracy'] as const);
+    if (quantize[wanted] === undefined)
+      problems.push({
+        path: ['quantize', wanted],
+        message: `missing; expected how much ${of} int8 may lose, data.task is ${data.task}`,
+      });
+    if (quantize[other] !== undefined)
+      problems.push({ path: ['quantize', other], message: `expected ${wanted}: data.task is ${data.task}` });
+  }
+  if (data.task === 'classification') return problems;
+  const message = 'compares classes, and data.task is regression: leave it out';
+  if (data.checks.labelDisagreement !== undefined)
+    problems.push({ path: ['data', 'checks', 'labelDisagreement'], message });
+  if (triggers.liveAccuracyBelow !== undefined) problems.push({ path: ['triggers', 'liveAccuracyBelow'], message });
+  if (rollout !== 'none' && rollout.probation) problems.push({ path: ['rollout', 'probation'], message });
   return problems;
 }
 

@@ -2,9 +2,11 @@ import { z } from 'zod';
 import { cronProblem, isTimezone } from './cron.ts';
 import { SecretRef } from './job.ts';
 import { loopProblems } from './loop-rules.ts';
+import { notifyEvents } from './messages.ts';
+import { metricProblems } from './metric-rules.ts';
 import { isName } from './names.ts';
 import { parseDuration, parsePoints, parseRelative, parseRequests, parseShare, parseSize, UnitError } from './units.ts';
-import { defaultDirection, type GateMetric, type MetricName, metricNames } from './verdict.ts';
+import { defaultDirection, type GateMetric, isMetricName, rowAggregates } from './verdict.ts';
 
 /**
  * `loop.yaml` (DESIGN §7). The input side is what people write, units included; the output side (`LoopSpec`) is what the
@@ -72,11 +74,22 @@ const hyperparameters = z
   )
   .refine((all) => Object.keys(all).length <= 100, 'expected at most 100 hyperparameters');
 
+const resources = z
+  .strictObject({
+    gpus: z.number().int().min(0).max(64).default(0),
+    cpus: z.number().int().min(1).max(1024).default(1),
+    memory: size.default(2 ** 30),
+    time: duration.default(600_000),
+  })
+  .prefault({});
+
 const dataSchema = z.strictObject({
   program,
   poll: z.union([z.literal('push'), duration]).default('push'),
   env: environment.default({}),
   columns: z.strictObject({ id: column, time: column, label: column, features: z.array(column).min(1) }),
+  /** What labels are: names of classes, or numbers. */
+  task: z.enum(['classification', 'regression']).default('classification'),
   labelDelay: withUnit((t) => parseDuration(t, { zero: true }), '1d').default(0),
   holdout: z.strictObject({ share: partOfRows, newest: z.number().int().positive() }),
   checks: z
@@ -102,36 +115,61 @@ const trainSchema = z.strictObject({
   program,
   env: environment.default({}),
   hyperparameters: hyperparameters.default({}),
-  resources: z
-    .strictObject({
-      gpus: z.number().int().min(0).max(64).default(0),
-      cpus: z.number().int().min(1).max(1024).default(1),
-      memory: size.default(2 ** 30),
-      time: duration.default(600_000),
-    })
-    .prefault({}),
+  resources,
   progressTimeout: duration.default(120_000),
   runsOn: z.literal('local').default('local'),
 });
 
-const metricLimit = z.union([z.number(), duration, size]);
+const evaluateSchema = z.strictObject({
+  program,
+  env: environment.default({}),
+  hyperparameters: hyperparameters.default({}),
+  resources,
+  /** As long as the job may take: ten lines that score some rows print no progress. */
+  progressTimeout: duration.default(600_000),
+});
+
+/** A limit in the unit that was written; the metric says which one it must be (loop-rules). */
+const inUnit = <U extends string, S extends z.ZodType<number>>(unit: U, schema: S) =>
+  schema.transform((value) => ({ unit, value }));
+const metricLimit = z.union([inUnit('number', z.number()), inUnit('duration', duration), inUnit('size', size)]);
+const metricMargin = z.union([
+  inUnit('points', allowedPoints),
+  inUnit('number', z.number().nonnegative()),
+  inUnit('duration', duration),
+  inUnit('size', size),
+]);
+/** One of ours, or a name that the user's evaluation program gives meaning to (loop-rules). */
+const metricName = z
+  .string()
+  .regex(/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/, 'expected a name of letters, digits, "_", "." and "-"')
+  .refine((text) => text !== '__proto__', 'not a name');
+
 const gateMetricSchema = z
   .strictObject({
-    metric: z.enum(metricNames),
+    metric: metricName,
+    value: metricName.optional(),
+    aggregate: z.enum(rowAggregates).optional(),
     direction: z.enum(['higher', 'lower']).optional(),
-    floor: z.number().optional(),
+    floor: metricLimit.optional(),
     ceiling: metricLimit.optional(),
-    margin: allowedPoints.optional(),
+    margin: metricMargin.optional(),
     worseBy: allowedRelative.optional(),
     slices: z.array(column).default([]),
     minRows: z.number().int().positive().default(200),
     tooSmall: z.enum(['report', 'inconclusive']).default('report'),
   })
-  .superRefine((m, context) => {
-    if (m.floor === undefined && m.ceiling === undefined && m.margin === undefined && m.worseBy === undefined)
-      context.addIssue({ code: 'custom', message: 'expected at least one of floor, ceiling, margin, worseBy' });
+  .superRefine((metric, context) => {
+    for (const { path, message } of metricProblems(metric)) context.addIssue({ code: 'custom', path, message });
   })
-  .transform((m): GateMetric => ({ ...m, direction: m.direction ?? defaultDirection[m.metric as MetricName] }));
+  .transform(({ metric, value, aggregate, direction, floor, ceiling, margin, ...rest }): GateMetric => {
+    const limits = Object.entries({ floor, ceiling, margin }).flatMap(([name, limit]) =>
+      limit === undefined ? [] : [[name, limit.value]],
+    );
+    const common = { ...rest, ...Object.fromEntries(limits), metric };
+    if (isMetricName(metric)) return { ...common, direction: direction ?? defaultDirection[metric] };
+    return { ...common, direction: direction!, value: value ?? metric, aggregate: aggregate ?? 'mean' };
+  });
 
 const gateSchema = z.strictObject({
   against: z.array(z.enum(['champion', 'anchor'])).default(['champion', 'anchor']),
@@ -183,8 +221,6 @@ const cron = z
   });
 const timezone = z.string().refine(isTimezone, 'expected a time zone such as "UTC" or "Europe/Berlin"');
 
-const notifyEvents = ['parked', 'rolledBack', 'approvalNeeded'] as const;
-
 export const LoopSpecSchema = z
   .strictObject({
     apiVersion: z.literal('goto3/v1'),
@@ -193,8 +229,27 @@ export const LoopSpecSchema = z
     data: dataSchema,
     base: baseSchema,
     train: trainSchema,
+    evaluate: evaluateSchema.optional(),
     quantize: z
-      .union([z.literal('never'), z.strictObject({ int8: z.literal('dynamic'), margin: allowedPoints })])
+      .union([
+        z.literal('never'),
+        z.strictObject({
+          int8: z.literal('dynamic'),
+          /** Of accuracy. */
+          margin: allowedPoints.optional(),
+          /** Of the root mean squared error. */
+          worseBy: allowedRelative.optional(),
+          /** Puts the most sensitive layers back to float, the fewest that hold the margin. */
+          search: z
+            .strictObject({
+              /** Models that may be tried, int8 throughout the first. */
+              maxTrials: z.number().int().min(1).max(64).default(12),
+              /** Newest training rows that they are tried on; the hold-out is the gate's alone. */
+              rows: z.number().int().min(50).max(20_000).default(1_000),
+            })
+            .optional(),
+        }),
+      ])
       .default('never'),
     gate: gateSchema,
     approval: approvalSchema.default('auto'),

@@ -19,7 +19,10 @@ export const DatasetSegment = z.strictObject({
   trainRows: z.number().int().nonnegative(),
   holdout: Digest,
   holdoutRows: z.number().int().nonnegative(),
+  /** Rows by class; empty where labels are numbers. */
   classCounts: z.record(z.string(), z.number().int()),
+  /** Where labels are numbers: the lowest and the highest. */
+  labelRange: z.strictObject({ lowest: z.number(), highest: z.number() }).optional(),
   /** Rows that repeat the normalised content of another row of the segment. */
   repeats: z.number().int().nonnegative(),
   /** Rows whose id an earlier segment has: left out. */
@@ -45,6 +48,13 @@ export const Dataset = z.strictObject({
   columns: z.strictObject({ id: z.string(), time: z.string(), label: z.string(), features: z.array(z.string()) }),
   /** Share of rows, by hash of their normalised content, that is never trained on. */
   holdoutShare: z.number(),
+  /**
+   * Rows that the program gave before their label was settled (`labelDelay`): they wait here, and count as rows of the
+   * dataset when they are old enough in the data's own time.
+   */
+  waiting: z.strictObject({ rows: Digest, rowCount: z.number().int().positive() }).optional(),
+  /** Newest `time` that the program ever gave, ISO: the data's own now. */
+  newestTime: z.string().optional(),
 });
 export type Dataset = z.infer<typeof Dataset>;
 
@@ -81,6 +91,19 @@ export const Model = z.strictObject({
   dataset: Digest,
   /** The champion whose weights it started from. */
   warmStart: Digest.optional(),
+  /** Of an int8 model: what its verdict rests on (`onnx/quantize/instruction-set.ts`), and what the search found. */
+  quantization: z
+    .strictObject({
+      /** Of the worker that quantized it and searched on it. */
+      instructionSet: z.string(),
+      weightBits: z.union([z.literal(7), z.literal(8)]),
+      /** Whether `session.x64quantprecision` was set while it was measured. */
+      x64QuantPrecision: z.boolean(),
+      /** Nodes that stay float by the search. */
+      keptFloat: z.number().int().nonnegative().optional(),
+      report: Digest.optional(),
+    })
+    .optional(),
 });
 export type Model = z.infer<typeof Model>;
 
@@ -94,6 +117,18 @@ export const MetricValue = z.strictObject({
 });
 export type MetricValue = z.infer<typeof MetricValue>;
 
+const bothMs = z.tuple([z.number(), z.number()]);
+
+/** Latencies of two models in blocks: within a block the two took turns, row by row, in one process. */
+export const PairedLatency = z.strictObject({
+  other: Digest,
+  /** Rows of one block, answered by each of the two. */
+  rowsPerBlock: z.number().int().positive(),
+  /** By block: this model's quantile and the other's, in milliseconds. */
+  blocks: z.array(z.strictObject({ p50: bothMs, p95: bothMs, p99: bothMs })),
+});
+export type PairedLatency = z.infer<typeof PairedLatency>;
+
 export const Evaluation = z.strictObject({
   kind: z.literal('Evaluation'),
   ...common,
@@ -105,9 +140,16 @@ export const Evaluation = z.strictObject({
   metrics: z.record(z.string(), MetricValue),
   slices: z.record(z.string(), z.record(z.string(), MetricValue)),
   latency: z.strictObject({ p50Ms: z.number(), p95Ms: z.number(), p99Ms: z.number(), samples: z.number().int() }),
-  sizeBytes: z.number().int().positive(),
-  /** The model loaded in a child process and answered. */
+  /** Against champion and anchor, measured in turns in one process. */
+  latencyAgainst: z.array(PairedLatency).optional(),
+  /** 0: not known, since not even the model's manifest could be read. */
+  sizeBytes: z.number().int().nonnegative(),
+  /** The model loaded in a child process and answered, and so did the evaluation program, where there is one. */
   servable: z.boolean(),
+  /** Why it is not servable. */
+  problem: z.string().optional(),
+  /** The job of the user's evaluation program. */
+  program: z.strictObject({ job: z.string(), jobSpec: Digest, output: Digest }).optional(),
 });
 export type Evaluation = z.infer<typeof Evaluation>;
 
@@ -122,6 +164,8 @@ export const RowOutcome = z.strictObject({
   score: z.number(),
   /** `slice=value` memberships. */
   slices: z.array(z.string()),
+  /** What the user's evaluation program says about the row, by name. */
+  values: z.record(z.string(), z.number()).optional(),
 });
 export type RowOutcome = z.infer<typeof RowOutcome>;
 
@@ -211,6 +255,8 @@ export const CycleOpened = z.strictObject({
   loop: z.string(),
   cycle: z.number().int().positive(),
   reason: z.string(),
+  /** The spec that the cycle runs by, in whichever life; absent in entries of before it was kept. */
+  spec: Digest.optional(),
 });
 export type CycleOpened = z.infer<typeof CycleOpened>;
 

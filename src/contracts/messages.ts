@@ -309,6 +309,8 @@ export interface JobResult {
   /** Files of the output data folder, likewise. */
   output: Digest | null;
   metrics: Record<string, number>;
+  /** The end of what the job printed, when it left an output folder. */
+  lastLines?: string;
   gpuHours: number;
   durationMs: number;
 }

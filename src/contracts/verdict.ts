@@ -14,6 +14,7 @@ export const metricNames = [
   'calibrationError',
   'rmse',
   'mae',
+  'r2',
   'latencyP50',
   'latencyP95',
   'latencyP99',
@@ -34,23 +35,47 @@ export const defaultDirection: Readonly<Record<MetricName, 'higher' | 'lower'>> 
   calibrationError: 'lower',
   rmse: 'lower',
   mae: 'lower',
+  r2: 'higher',
   latencyP50: 'lower',
   latencyP95: 'lower',
   latencyP99: 'lower',
   sizeBytes: 'lower',
 };
 
+/** Numbers between 0 and 1: their margins are percentage points. */
+export const shareMetrics: readonly string[] = [
+  'accuracy',
+  'f1',
+  'precision',
+  'recall',
+  'rocAuc',
+  'prAuc',
+  'falsePositiveRate',
+  'falseNegativeRate',
+  'calibrationError',
+] satisfies MetricName[];
+
+export const isMetricName = (name: string): name is MetricName => (metricNames as readonly string[]).includes(name);
+
+/** How an evaluation program's number per row becomes one metric: its mean, or the root of its mean (of squares). */
+export const rowAggregates = ['mean', 'rootMean'] as const;
+export type RowAggregate = (typeof rowAggregates)[number];
+
 /** One requirement of the gate, units resolved: shares as fractions, latency in milliseconds, sizes in bytes. */
 export const GateMetric = z.strictObject({
-  metric: z.enum(metricNames),
+  /** One of `metricNames`, or one of an evaluation program's, which then has `value` and `aggregate`. */
+  metric: z.string().min(1),
+  /** Name of the number that the program gives for each row. */
+  value: z.string().optional(),
+  aggregate: z.enum(rowAggregates).optional(),
   direction: z.enum(['higher', 'lower']),
   /** The metric's lower bound must not be below it. */
   floor: z.number().optional(),
   /** The metric's upper bound must not be above it. */
   ceiling: z.number().optional(),
-  /** Allowed loss against champion and anchor, absolute, ≥ 0. */
+  /** Allowed loss against champion and anchor, absolute, in the metric's own unit, ≥ 0. */
   margin: z.number().nonnegative().optional(),
-  /** Allowed loss against champion and anchor, relative, ≥ 0 (latency, size). */
+  /** Allowed loss against champion and anchor, relative to their value, ≥ 0. */
   worseBy: z.number().nonnegative().optional(),
   /** Slice columns on each of whose values the requirement holds too. */
   slices: z.array(z.string()),
@@ -74,7 +99,7 @@ export const verdictResults = ['pass', 'fail', 'inconclusive'] as const;
 
 /** One bound that the gate tested. Three-valued, as the verdict itself. */
 export const BoundResult = z.strictObject({
-  metric: z.enum(metricNames),
+  metric: z.string(),
   /** `overall` or `slice=value`. */
   slice: z.string(),
   /** `floor`, `ceiling`, or whom the candidate is compared with. */

@@ -1,12 +1,8 @@
 import type { ConfidenceCurve } from './confidence.ts';
 import { normalCdf, normalQuantile } from './distributions.ts';
-import { createRandom } from './random.ts';
+import { resampleCounts, resamples } from './resampling.ts';
 import type { WeightedMetric } from './weighted-metrics.ts';
 
-/** Resamples behind every bootstrap bound; a bound at 5 % rests on about 100 of them. */
-export const resamples = 2000;
-/** Fixed, so that a verdict can be replayed to the same bytes. */
-const seed = 0x9073;
 /** Blocks of the jackknife: the acceleration is a skewness over rows, which sums over blocks leave as it is. */
 const jackknifeBlocks = 200;
 /** A metric that is undefined in more than this share of the resamples has too few rows of some class to be bounded. */
@@ -19,7 +15,7 @@ const undefinedShareAllowed = 0.05;
  * the metric is.
  */
 export function bootstrapCurve(rows: number, metric: WeightedMetric): ConfidenceCurve | undefined {
-  const estimate = metric(new Int32Array(rows).fill(1));
+  const estimate = metric(new Uint8Array(rows).fill(1));
   if (!Number.isFinite(estimate)) return undefined;
   const replicates = replicatesOf(rows, metric);
   if (replicates.length < resamples * (1 - undefinedShareAllowed)) return undefined;
@@ -52,15 +48,10 @@ export function bootstrapCurve(rows: number, metric: WeightedMetric): Confidence
 
 /** The metric on each resample, sorted; resamples on which it is undefined are left out. */
 function replicatesOf(rows: number, metric: WeightedMetric): Float64Array {
-  const random = createRandom(seed);
-  const weights = new Int32Array(rows);
   const values = new Float64Array(resamples);
-  const scale = rows * 2 ** -32;
   let defined = 0;
-  for (let b = 0; b < resamples; b++) {
-    weights.fill(0);
-    for (let i = 0; i < rows; i++) weights[(random.uint32() * scale) | 0]!++;
-    const value = metric(weights);
+  for (const counts of resampleCounts(rows)) {
+    const value = metric(counts);
     if (Number.isFinite(value)) values[defined++] = value;
   }
   return values.subarray(0, defined).sort();
@@ -68,7 +59,7 @@ function replicatesOf(rows: number, metric: WeightedMetric): Float64Array {
 
 function accelerationOf(rows: number, metric: WeightedMetric, estimate: number): number {
   const blocks = Math.min(rows, jackknifeBlocks);
-  const weights = new Int32Array(rows).fill(1);
+  const weights = new Uint8Array(rows).fill(1);
   const influence: number[] = [];
   for (let block = 0; block < blocks; block++) {
     for (let i = block; i < rows; i += blocks) weights[i] = 0;
@@ -84,17 +75,20 @@ function accelerationOf(rows: number, metric: WeightedMetric, estimate: number):
     cubes += (mean - v) ** 3;
   }
   // Differences in the last bits are no skewness.
-  if (!(squares > (1e-12 * Math.max(1, Math.abs(estimate))) ** 2)) return 0;
+  if (!(squares > lastBits(estimate) ** 2)) return 0;
   return cubes / (6 * squares ** 1.5);
 }
 
-/** Share of replicates below x, ties counted half. */
+const lastBits = (x: number): number => 1e-12 * Math.max(1, Math.abs(x));
+
+/** Share of replicates below x, ties counted half. Numbers that differ in their last bits only are a tie. */
 function shareBelow(sorted: Float64Array, x: number): number {
+  const tolerance = lastBits(x);
   let below = 0;
   let equal = 0;
   for (const v of sorted) {
-    if (v < x) below++;
-    else if (v === x) equal++;
+    if (v < x - tolerance) below++;
+    else if (v <= x + tolerance) equal++;
     else break;
   }
   return (below + equal / 2) / sorted.length;

@@ -4,7 +4,10 @@ import { holmRejects } from './holm.ts';
 /** What reading the rows found; counts only. */
 export interface DataCounts {
   rows: number;
-  classCounts: Readonly<Record<string, number>>;
+  labels:
+    | { classCounts: Readonly<Record<string, number>> }
+    /** Labels are numbers. */
+    | { range: { lowest: number; highest: number } | null };
   /** Rows that repeat the normalised text of another one (`repeatedRows`). */
   repeats: number;
   /** Rows that do not fit the columns, by what is wrong: `isSpam: expected "0" or "1"`. */
@@ -20,7 +23,7 @@ export interface DataLimits {
 }
 
 export interface DataProblem {
-  check: 'schema' | 'minRows' | 'classBalance' | 'repeats' | 'labelDisagreement';
+  check: 'schema' | 'minRows' | 'classBalance' | 'labelRange' | 'repeats' | 'labelDisagreement';
   /** `slice=value`, where the problem is one slice's. */
   slice?: string;
   /** Rows concerned: those that would be quarantined. */
@@ -34,7 +37,7 @@ export interface DataProblem {
 
 /** Checks before training (DESIGN §5). An empty list means that training may start. */
 export function checkTrainingData(counts: DataCounts, limits: DataLimits): DataProblem[] {
-  const { rows, classCounts, repeats, schemaErrors } = counts;
+  const { rows, labels, repeats, schemaErrors } = counts;
   const problems: DataProblem[] = [];
   for (const [what, bad] of Object.entries(schemaErrors).filter(([, n]) => n > 0))
     problems.push({
@@ -52,7 +55,11 @@ export function checkTrainingData(counts: DataCounts, limits: DataLimits): DataP
       limit: limits.minRows,
       message: `${rows} rows to train on, at least ${limits.minRows} are required`,
     });
-  problems.push(...classProblems(rows, classCounts, limits.minClassShare));
+  problems.push(
+    ...('range' in labels
+      ? rangeProblems(rows, labels.range)
+      : classProblems(rows, labels.classCounts, limits.minClassShare)),
+  );
   const { maxRepeatShare } = limits;
   if (maxRepeatShare !== undefined && rows > 0 && repeats / rows > maxRepeatShare)
     problems.push({
@@ -65,7 +72,14 @@ export function checkTrainingData(counts: DataCounts, limits: DataLimits): DataP
   return problems;
 }
 
-function classProblems(rows: number, classCounts: DataCounts['classCounts'], minShare: number): DataProblem[] {
+/** Numbers that are all the same teach as little as one class. */
+function rangeProblems(rows: number, range: { lowest: number; highest: number } | null): DataProblem[] {
+  if (rows === 0 || (range && range.lowest < range.highest)) return [];
+  const message = `all ${rows} rows have one label${range ? `, ${range.lowest}` : ''}: nothing to learn from`;
+  return [{ check: 'labelRange', rows, share: 1, limit: 0, message }];
+}
+
+function classProblems(rows: number, classCounts: Readonly<Record<string, number>>, minShare: number): DataProblem[] {
   const classes = Object.entries(classCounts).filter(([, n]) => n > 0);
   if (rows > 0 && classes.length < 2)
     return [

@@ -3,7 +3,7 @@ import { binomialCurve, type ConfidenceCurve, throughRising } from './confidence
 import { aucCurve, aucDifferenceCurve } from './delong.ts';
 import { pairedProportionCurve } from './paired-proportions.ts';
 import type { ScoredRows } from './scored-rows.ts';
-import { type RowMetricName, weightedMetric } from './weighted-metrics.ts';
+import { type OwnMetric, type RowMetric, weightedMetric } from './weighted-metrics.ts';
 
 /** A metric that is a share of hits among rows which the labels choose, so that two models share those rows. */
 interface Proportion {
@@ -15,7 +15,9 @@ const isActual = (rows: ScoredRows, i: number) => rows.actual[i] === 1;
 const isFlagged = (rows: ScoredRows, i: number) => rows.flagged[i] === 1;
 
 /** Undefined for metrics of another kind, and where the task or the positive class leaves the metric undefined. */
-function proportionOf(metric: RowMetricName, { task, positive }: ScoredRows): Proportion | undefined {
+function proportionOf(metric: RowMetric, rows: ScoredRows): Proportion | undefined {
+  if (typeof metric === 'object') return ownShareOf(metric, rows);
+  const { task, positive } = rows;
   if (task === 'regression') return undefined;
   if (metric === 'accuracy') return { among: () => true, hit: (rows, i) => rows.correct[i] === 1 };
   if (positive === undefined) return undefined;
@@ -31,6 +33,13 @@ function proportionOf(metric: RowMetricName, { task, positive }: ScoredRows): Pr
   }
 }
 
+/** A program that says yes or no for each row gives a share, and shares have exact bounds. */
+function ownShareOf({ value, aggregate }: OwnMetric, { outcomes }: ScoredRows): Proportion | undefined {
+  const isYesOrNo = ({ values }: ScoredRows['outcomes'][number]) => values?.[value] === 0 || values?.[value] === 1;
+  if (aggregate !== 'mean' || !outcomes.every(isYesOrNo)) return undefined;
+  return { among: () => true, hit: (rows, i) => rows.outcomes[i]!.values![value] === 1 };
+}
+
 function countRows(rows: ScoredRows, counts: (row: number) => boolean): number {
   let count = 0;
   for (let i = 0; i < rows.rows; i++) if (counts(i)) count++;
@@ -38,7 +47,7 @@ function countRows(rows: ScoredRows, counts: (row: number) => boolean): number {
 }
 
 /** Rows that the metric rests on: recall on the positive ones, precision on the flagged ones, accuracy on all. */
-export function metricSupport(metric: RowMetricName, rows: ScoredRows): number {
+export function metricSupport(metric: RowMetric, rows: ScoredRows): number {
   const proportion = proportionOf(metric, rows);
   if (proportion) return countRows(rows, (i) => proportion.among(rows, i));
   if (rows.positive !== undefined && metric === 'precision') return countRows(rows, (i) => isFlagged(rows, i));
@@ -48,7 +57,7 @@ export function metricSupport(metric: RowMetricName, rows: ScoredRows): number {
 }
 
 /** Rows of the class that limits a metric: an AUC over 2,000 rows with 3 positives knows 3 rows. */
-export function limitingRows(metric: RowMetricName, rows: ScoredRows): number {
+export function limitingRows(metric: RowMetric, rows: ScoredRows): number {
   if (metric !== 'rocAuc' && metric !== 'prAuc') return metricSupport(metric, rows);
   const positives = countRows(rows, (i) => isActual(rows, i));
   return Math.min(positives, rows.rows - positives);
@@ -58,7 +67,7 @@ export function limitingRows(metric: RowMetricName, rows: ScoredRows): number {
  * Rows of the limiting class below which a metric has no bounds to trust: none for shares, whose bounds are exact; the
  * others lean on large samples.
  */
-export const fewestLimitingRows = (metric: RowMetricName, rows: ScoredRows): number =>
+export const fewestLimitingRows = (metric: RowMetric, rows: ScoredRows): number =>
   proportionOf(metric, rows) ? 0 : 20;
 
 /**
@@ -66,7 +75,7 @@ export const fewestLimitingRows = (metric: RowMetricName, rows: ScoredRows): num
  * finite). Clopper–Pearson for shares (F1 = 2J/(1+J) through the share J of true positives among all that are flagged or
  * positive), DeLong for the ROC AUC, BCa bootstrap for the others.
  */
-export function metricCurve(metric: RowMetricName, rows: ScoredRows): ConfidenceCurve | undefined {
+export function metricCurve(metric: RowMetric, rows: ScoredRows): ConfidenceCurve | undefined {
   const proportion = proportionOf(metric, rows);
   if (proportion) {
     const support = metricSupport(metric, rows);
@@ -97,12 +106,12 @@ const f1OfShare = {
  * DeLong for the ROC AUC, paired BCa bootstrap for the others.
  */
 export function differenceCurve(
-  metric: RowMetricName,
+  metric: RowMetric,
   candidate: ScoredRows,
   other: ScoredRows,
 ): ConfidenceCurve | undefined {
   const proportion = proportionOf(metric, candidate);
-  if (proportion) {
+  if (proportion && proportionOf(metric, other)) {
     const rows = metricSupport(metric, candidate);
     const only = (a: ScoredRows, b: ScoredRows) =>
       countRows(a, (i) => proportion.among(a, i) && proportion.hit(a, i) && !proportion.hit(b, i));

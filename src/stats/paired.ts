@@ -4,7 +4,7 @@ import { type ConfidenceCurve, gateAlpha, negated, shifted } from './confidence.
 import { differenceCurve, limitingRows, metricSupport } from './metric-curves.ts';
 import { mcnemarMidP } from './paired-proportions.ts';
 import { type RowMeaning, requireSameRows, type ScoredRows, scoredRows } from './scored-rows.ts';
-import { type RowMetricName, weightedMetric } from './weighted-metrics.ts';
+import { type RowMetric, weightedMetric } from './weighted-metrics.ts';
 
 /** How much worse than the other the candidate may be: `margin` absolute, `worseBy` relative to the other's value. */
 export type Allowance = { margin: number } | { worseBy: number };
@@ -22,7 +22,7 @@ export interface PairedDifference {
 }
 
 export interface PairedQuestion {
-  metric: RowMetricName;
+  metric: RowMetric;
   direction: 'higher' | 'lower';
   allowance: Allowance;
 }
@@ -60,8 +60,8 @@ export function pairedDifference(
 }
 
 /** What the metric rests on is chosen by labels; where predictions choose it (precision, F1) all rows count. */
-function disagreementOf(metric: RowMetricName, candidate: ScoredRows, other: ScoredRows): number | null {
-  if (candidate.task === 'regression' || candidate.rows === 0) return null;
+function disagreementOf(metric: RowMetric, candidate: ScoredRows, other: ScoredRows): number | null {
+  if (typeof metric === 'object' || candidate.task === 'regression' || candidate.rows === 0) return null;
   const among =
     metric === 'recall' || metric === 'falseNegativeRate' ? 1 : metric === 'falsePositiveRate' ? 0 : undefined;
   let rows = 0;

@@ -1,10 +1,11 @@
 import type { Verdict } from '../contracts/verdict.ts';
 
-/** The paired difference in accuracy int8 − fp32 on the same rows (`comparePaired`), with its one-sided 95 % bound. */
+/** The paired difference int8 − fp32 on the same rows (`comparePaired`), positive is better, with its one-sided 95 % bound. */
 export interface QuantizationLoss {
+  metric: 'accuracy' | 'rmse';
   estimate: number | null;
   lower: number | null;
-  /** −margin of `quantize`. */
+  /** −margin of `quantize`, or −worseBy times fp32's error. */
   limit: number;
 }
 
@@ -35,11 +36,13 @@ export function chooseContestant({
   if (int8.result !== 'pass') return keep(`The verdict on int8 is ${int8.result}: ${int8.reasons[0]}`);
   if (!int8VsFp32 || int8VsFp32.lower === null || int8VsFp32.estimate === null)
     return keep('int8 was not compared with fp32 on the same rows.');
-  const { estimate, lower, limit } = int8VsFp32;
-  const facts = `${points(estimate)} in accuracy against fp32, at worst ${points(lower)} with 95 % confidence, ${points(limit)} is allowed`;
+  const { metric, estimate, lower, limit } = int8VsFp32;
+  const show = metric === 'accuracy' ? points : inUnit;
+  const facts = `${show(estimate)} in ${metric} against fp32, at worst ${show(lower)} with 95 % confidence, ${show(limit)} is allowed`;
   // Written so that NaN keeps fp32.
   if (!(lower > limit)) return keep(`int8 may lose too much: ${facts}.`);
   return { precision: 'int8', verdict: int8, reason: `int8 holds: ${facts}.` };
 }
 
 const points = (x: number) => `${x > 0 ? '+' : ''}${(100 * x).toFixed(2)} pt`;
+const inUnit = (x: number) => `${x > 0 ? '+' : ''}${Number(x.toPrecision(4))}`;

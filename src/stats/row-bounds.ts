@@ -6,9 +6,10 @@ import { sliceNames, tidy } from './metrics.ts';
 import { pairedDifference } from './paired.ts';
 import { rowsToDecide, rowsWithoutEvent } from './power.ts';
 import { type ScoredRows, selectRows } from './scored-rows.ts';
-import type { RowMetricName } from './weighted-metrics.ts';
+import type { RowMetric } from './weighted-metrics.ts';
 
-export type RowRequirement = GateMetric & { metric: RowMetricName };
+/** A requirement on rows, and what it measures there. */
+export type RowRequirement = GateMetric & { of: RowMetric };
 
 /** Every bound of one requirement, overall and then slice by slice. The models are already on the same rows. */
 export function rowBounds(metric: RowRequirement, gate: GateSpec, contest: Contest<ScoredRows>): TestedBound[] {
@@ -44,8 +45,8 @@ function testBound(
   slice: string,
 ): TestedBound {
   const { candidate } = contest;
-  const limiting = limitingRows(metric.metric, candidate);
-  if (slice !== 'overall' && limiting < Math.max(metric.minRows, fewestLimitingRows(metric.metric, candidate)))
+  const limiting = limitingRows(metric.of, candidate);
+  if (slice !== 'overall' && limiting < Math.max(metric.minRows, fewestLimitingRows(metric.of, candidate)))
     return tooSmall(metric, question, slice, limiting);
   if (limiting === 0) return unknownBound(metric, question, { slice, rows: 0, obstacle: noRows(metric, candidate) });
 
@@ -71,7 +72,7 @@ function testBound(
     rowsNeeded: null,
     pFail: tidy(question.against === 'ceiling' ? curve.pAbove(limit) : curve.pBelow(limit)),
   };
-  const fewest = fewestLimitingRows(metric.metric, candidate);
+  const fewest = fewestLimitingRows(metric.of, candidate);
   if (limiting < fewest) {
     const rowsNeeded = Math.ceil((fewest / limiting) * rows);
     const obstacle = `it rests on ${limiting} rows of one class, and fewer than ${fewest} bound nothing`;
@@ -89,17 +90,21 @@ function testBound(
 const noRows = (metric: RowRequirement, rows: ScoredRows): string =>
   rows.rows === 0
     ? 'there are no rows'
-    : `none of the ${rows.rows} rows counts for ${metric.metric}${rows.positive === undefined ? ', and no positive class is named' : ''}`;
+    : `none of the ${rows.rows} rows counts for ${metric.metric}${rows.positive === undefined && rows.task !== 'regression' ? ', and no positive class is named' : ''}`;
 
 /** The number that the question is about, and the limit that it must keep. */
 function ask(metric: RowRequirement, question: GateQuestion, { candidate, opponents }: Contest<ScoredRows>) {
   if ('limit' in question) {
-    const curve = metricCurve(metric.metric, candidate);
-    const rows = curve?.rows ?? metricSupport(metric.metric, candidate);
+    const curve = metricCurve(metric.of, candidate);
+    const rows = curve?.rows ?? metricSupport(metric.of, candidate);
     return { curve, limit: question.limit, rows, disagreement: null };
   }
   const other = opponents[question.against]!;
-  return pairedDifference({ ...metric, allowance: question.allowance }, candidate, other);
+  return pairedDifference(
+    { metric: metric.of, direction: metric.direction, allowance: question.allowance },
+    candidate,
+    other,
+  );
 }
 
 /** Planned for a difference that is truly zero, or for a metric that is truly what we see. */

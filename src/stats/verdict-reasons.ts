@@ -1,15 +1,17 @@
 import { formatSize } from '../contracts/units.ts';
-import type { BoundResult, MetricName } from '../contracts/verdict.ts';
+import type { BoundResult } from '../contracts/verdict.ts';
 import type { TestedBound } from './gate-questions.ts';
-import type { VerdictInput } from './verdict.ts';
+import type { JudgedModel, VerdictInput } from './verdict.ts';
 
 /** Sentences that need no numbers. */
 export const reasonsAlone = {
-  notServable: 'The candidate is not servable: it did not load and answer a warm-up request.',
   noLimit: 'No limit of the gate applies: there is no model to compare with and no floor or ceiling to keep.',
   withoutChampion: 'There is no champion to compare with: only floors and ceilings decide.',
   withoutAnchor: 'There is no anchor yet: no version was approved by a person.',
 } as const;
+
+export const notServable = ({ problem }: JudgedModel): string =>
+  `The candidate is not servable: ${problem ?? 'it did not load and answer a warm-up request'}.`;
 
 /** Why the verdict is what it is, worst first. */
 export function explain({
@@ -73,7 +75,7 @@ function facts(bound: BoundResult, compared: boolean): string {
   return `${show(estimate)}, ${range} with 95 % confidence, ${limits}`;
 }
 
-const shares: readonly MetricName[] = [
+const shares: readonly string[] = [
   'accuracy',
   'f1',
   'precision',
@@ -85,7 +87,7 @@ const shares: readonly MetricName[] = [
   'calibrationError',
 ];
 
-function value(metric: MetricName, x: number): string {
+function value(metric: string, x: number): string {
   if (shares.includes(metric)) return `${(100 * x).toFixed(2)} %`;
   if (metric === 'sizeBytes') return x < 0 ? `-${formatSize(-x)}` : formatSize(x);
   const text = Number(x.toPrecision(4)).toString();
@@ -93,7 +95,7 @@ function value(metric: MetricName, x: number): string {
 }
 
 /** Positive is better, in the metric's own unit; shares in percentage points. */
-function difference(metric: MetricName, x: number): string {
+function difference(metric: string, x: number): string {
   const sign = x > 0 ? '+' : '';
   return sign + (shares.includes(metric) ? `${(100 * x).toFixed(2)} pt` : value(metric, x));
 }

@@ -2,19 +2,21 @@ import type { RowOutcome } from '../contracts/manifests.ts';
 import type { GateMetric, GateSpec, Verdict } from '../contracts/verdict.ts';
 import { gateAlpha } from './confidence.ts';
 import { StatsInputError } from './errors.ts';
-import type { Contest, Opponent, TestedBound } from './gate-questions.ts';
+import { type Contest, type Opponent, questionsOf, type TestedBound, unknownBound } from './gate-questions.ts';
 import { holmRejects } from './holm.ts';
 import { type Operational, operationalBounds } from './operational-bounds.ts';
-import { type RowRequirement, rowBounds } from './row-bounds.ts';
+import { rowBounds } from './row-bounds.ts';
 import { type RowMeaning, requireSameRows, type ScoredRows, scoredRows, unscoredRows } from './scored-rows.ts';
-import { explain, reasonsAlone } from './verdict-reasons.ts';
-import { rowMetricNames } from './weighted-metrics.ts';
+import { explain, notServable } from './verdict-reasons.ts';
+import { rowMetricOf } from './weighted-metrics.ts';
 
 /** What an evaluation says about one model. */
 export interface JudgedModel extends Operational {
   outcomes: readonly RowOutcome[];
   /** It loaded in a child process and answered. */
   servable: boolean;
+  /** Why not. */
+  problem?: string;
 }
 
 export interface VerdictInput extends RowMeaning {
@@ -35,7 +37,8 @@ export interface VerdictInput extends RowMeaning {
  * - Else inconclusive, with the rows that would decide.
  *
  * A slice with fewer rows of the metric than `minRows` is `tooSmall` and blocks only if the gate says so. A slice column
- * that no row has, a metric that is undefined overall, no rows, or no limit that applies: inconclusive, never a pass.
+ * that no row has, a metric that is undefined overall, no rows, no limit that applies, or a champion or anchor that
+ * cannot be scored: inconclusive, never a pass.
  * Throws `StatsInputError` when the models were not scored on the same rows and labels, when an id comes twice, or when
  * a limit is not a finite number.
  */
@@ -49,7 +52,7 @@ export function decideVerdict(input: VerdictInput): Verdict {
   };
   // A model that does not even load has no answers to compare.
   if (!candidate.servable)
-    return { ...common, result: 'fail', reasons: [reasonsAlone.notServable], bounds: [], rowsNeeded: null };
+    return { ...common, result: 'fail', reasons: [notServable(candidate)], bounds: [], rowsNeeded: null };
 
   const contest = scoredContest(input);
   const tested = withFailures(gate.metrics.flatMap((metric) => boundsOf(metric, input, contest)));
@@ -78,7 +81,7 @@ function scoredContest(input: VerdictInput): Contest<ScoredRows> {
   const opponents: Partial<Record<Opponent, ScoredRows>> = {};
   for (const name of ['champion', 'anchor'] as const) {
     const model = input[name];
-    if (!model || !input.gate.against.includes(name)) continue;
+    if (!model?.servable || !input.gate.against.includes(name)) continue;
     const rows = scoredRows(model.outcomes, input);
     requireSameRows(candidate, rows, name);
     opponents[name] = rows;
@@ -86,15 +89,34 @@ function scoredContest(input: VerdictInput): Contest<ScoredRows> {
   return { candidate, opponents };
 }
 
-const isRowRequirement = (metric: GateMetric): metric is RowRequirement =>
-  (rowMetricNames as readonly string[]).includes(metric.metric);
-
 function boundsOf(metric: GateMetric, input: VerdictInput, contest: Contest<ScoredRows>): TestedBound[] {
-  if (isRowRequirement(metric)) return rowBounds(metric, input.gate, contest);
-  const { candidate, champion, anchor } = input;
-  const opponents = { ...(champion && { champion }), ...(anchor && { anchor }) };
-  return operationalBounds(metric, input.gate, { candidate, opponents });
+  const { gate, candidate } = input;
+  const of = rowMetricOf(metric);
+  const known: Partial<Record<Opponent, JudgedModel>> = {};
+  for (const name of opponentsOf(gate)) if (input[name]?.servable) known[name] = input[name];
+  const bounds = of
+    ? rowBounds({ ...metric, of }, gate, contest)
+    : operationalBounds(metric, gate, { candidate, opponents: known });
+  return [...bounds, ...unscoredOpponents(metric, input)];
 }
+
+/** A champion that cannot be scored cannot be lost against, and the gate does not guess: it never passes then. */
+function unscoredOpponents(metric: GateMetric, input: VerdictInput): TestedBound[] {
+  return opponentsOf(input.gate).flatMap((against) => {
+    const opponent = input[against];
+    if (!opponent || opponent.servable) return [];
+    const questions = questionsOf(metric, input.gate, {
+      candidate: input.candidate,
+      opponents: { [against]: opponent },
+    });
+    const obstacle = `the ${against} cannot be scored: ${opponent.problem ?? 'it did not load and answer'}`;
+    return questions
+      .filter((question) => question.against === against)
+      .map((question) => unknownBound(metric, question, { slice: 'overall', rows: 0, obstacle }));
+  });
+}
+
+const opponentsOf = ({ against }: GateSpec): Opponent[] => [...new Set(against)];
 
 /** Marks the bounds that lie beyond their limit even after Holm's correction over all that were tested. */
 function withFailures(tested: readonly TestedBound[]): TestedBound[] {

@@ -1,4 +1,4 @@
-import type { MetricName } from '../contracts/verdict.ts';
+import type { GateMetric, MetricName, RowAggregate } from '../contracts/verdict.ts';
 import type { ScoredRows } from './scored-rows.ts';
 
 /** Metrics of the rows themselves; latency and size are the others. */
@@ -15,14 +15,28 @@ export const rowMetricNames = [
   'calibrationError',
   'rmse',
   'mae',
+  'r2',
 ] as const satisfies readonly MetricName[];
 export type RowMetricName = (typeof rowMetricNames)[number];
+
+/** A metric of the user's evaluation program: a number for each row, and how the rows become one. */
+export interface OwnMetric {
+  value: string;
+  aggregate: RowAggregate;
+}
+export type RowMetric = RowMetricName | OwnMetric;
+
+/** What a requirement measures on rows; undefined for latency and size. */
+export function rowMetricOf({ metric, value, aggregate }: GateMetric): RowMetric | undefined {
+  if (value !== undefined) return { value, aggregate: aggregate ?? 'mean' };
+  return rowMetricNames.find((name) => name === metric);
+}
 
 /** Bins of `calibrationError`. */
 export const calibrationBins = 10;
 
 /** A metric of rows that count `weights[i]` times each; NaN where it is not defined on such rows. */
-export type WeightedMetric = (weights: ArrayLike<number>) => number;
+export type WeightedMetric = (weights: Uint8Array) => number;
 
 /**
  * The metric as a function of row weights: once with all ones it is the metric, with a resample's counts it is that
@@ -30,10 +44,12 @@ export type WeightedMetric = (weights: ArrayLike<number>) => number;
  * Definitions follow scikit-learn: `prAuc` is average precision, `logLoss` clips at 2⁻⁵², F1, precision and recall of
  * several classes without a positive one are macro averages over the classes that occur as labels.
  */
-export function weightedMetric(metric: RowMetricName, rows: ScoredRows): WeightedMetric {
+export function weightedMetric(metric: RowMetric, rows: ScoredRows): WeightedMetric {
   const undefinedHere: WeightedMetric = () => Number.NaN;
+  if (typeof metric === 'object') return ownMetric(metric, rows);
   if (metric === 'rmse' || metric === 'mae')
     return rows.task === 'regression' ? errorMetric(metric, rows) : undefinedHere;
+  if (metric === 'r2') return rows.task === 'regression' ? r2(rows) : undefinedHere;
   if (rows.task === 'regression') return undefinedHere;
   if (metric === 'accuracy') return shareOf(rows.correct, undefined);
   if (metric === 'calibrationError') return calibrationError(rows);
@@ -127,7 +143,6 @@ function meanOf(values: Float64Array): WeightedMetric {
     let total = 0;
     for (let i = 0; i < values.length; i++) {
       const w = weights[i]!;
-      if (w === 0) continue;
       sum += w * values[i]!;
       total += w;
     }
@@ -139,6 +154,31 @@ function errorMetric(metric: 'rmse' | 'mae', { score, target }: ScoredRows): Wei
   if (metric === 'mae') return meanOf(score.map((s, i) => Math.abs(s - target[i]!)));
   const squared = meanOf(score.map((s, i) => (s - target[i]!) ** 2));
   return (weights) => Math.sqrt(squared(weights));
+}
+
+/** Share of the targets' variance that is explained; below zero where their mean would have been the better answer. */
+function r2({ score, target }: ScoredRows): WeightedMetric {
+  const squared = meanOf(score.map((s, i) => (s - target[i]!) ** 2));
+  const mean = meanOf(target);
+  return (weights) => {
+    const center = mean(weights);
+    let spread = 0;
+    let total = 0;
+    for (let i = 0; i < target.length; i++) {
+      spread += weights[i]! * (target[i]! - center) ** 2;
+      total += weights[i]!;
+    }
+    return spread > 0 ? 1 - squared(weights) / (spread / total) : Number.NaN;
+  };
+}
+
+/** The rows' own numbers; NaN where a row has none, so that the metric is not defined. */
+const valuesOf = ({ value }: OwnMetric, { outcomes }: ScoredRows): Float64Array =>
+  Float64Array.from(outcomes, ({ values }) => values?.[value] ?? Number.NaN);
+
+function ownMetric(metric: OwnMetric, rows: ScoredRows): WeightedMetric {
+  const mean = meanOf(valuesOf(metric, rows));
+  return metric.aggregate === 'mean' ? mean : (weights) => Math.sqrt(mean(weights));
 }
 
 const isProbability = (s: number) => s >= 0 && s <= 1;
@@ -175,8 +215,9 @@ function rankingMetric(metric: 'rocAuc' | 'prAuc', { score, actual }: ScoredRows
     let area = 0;
     for (let i = 0; i < order.length; i++) {
       const w = weights[order[i]!]!;
-      if (isPositive[i] === 1) groupPositives += w;
-      else groupNegatives += w;
+      const positive = w * isPositive[i]!;
+      groupPositives += positive;
+      groupNegatives += w - positive;
       if (last[i] === 0) continue;
       if (metric === 'rocAuc') area += groupNegatives * (positives + groupPositives / 2);
       positives += groupPositives;
@@ -198,11 +239,12 @@ function rankingMetric(metric: 'rocAuc' | 'prAuc', { score, actual }: ScoredRows
 function calibrationError({ task, positive, score, actual, correct }: ScoredRows): WeightedMetric {
   if (task === 'binary-classification' && positive === undefined) return () => Number.NaN;
   if (!score.every(isProbability)) return () => Number.NaN;
-  const happened = task === 'binary-classification' ? actual : correct;
   const { order, last } = byFallingScore(score);
+  const happened = Uint8Array.from(order, (row) => (task === 'binary-classification' ? actual : correct)[row]!);
+  const promises = Float64Array.from(order, (row) => score[row]!);
   return (weights) => {
     let total = 0;
-    for (let i = 0; i < order.length; i++) total += weights[i]!;
+    for (let i = 0; i < weights.length; i++) total += weights[i]!;
     if (total === 0) return Number.NaN;
     let gap = 0;
     let seen = 0;
@@ -210,11 +252,10 @@ function calibrationError({ task, positive, score, actual, correct }: ScoredRows
     let promised = 0;
     let kept = 0;
     for (let i = 0; i < order.length; i++) {
-      const row = order[i]!;
-      const w = weights[row]!;
+      const w = weights[order[i]!]!;
       seen += w;
-      promised += w * score[row]!;
-      kept += w * happened[row]!;
+      promised += w * promises[i]!;
+      kept += w * happened[i]!;
       if (last[i] === 0 || (seen < binEnd && i + 1 < order.length)) continue;
       binEnd = ((Math.floor((seen * calibrationBins) / total) + 1) * total) / calibrationBins;
       gap += Math.abs(promised - kept);

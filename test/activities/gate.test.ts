@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { createEvaluateActivities } from '../../src/activities/evaluate.ts';
@@ -14,7 +15,7 @@ import type {
 } from '../../src/contracts/activities.ts';
 import type { Digest } from '../../src/contracts/digest.ts';
 import { getManifest } from '../../src/store/manifests.ts';
-import { constantModel, linearModel, nanModel, numericGraph } from '../serving/models.ts';
+import { constantModel, linearModel, nanModel, numericGraph, slowModel } from '../serving/models.ts';
 import { type FileChanges, failure, House, quiet, run, type TestRow } from './house.ts';
 
 /** x > 0 is spam, on all rows but every twentieth; the slice says which half of the corpus a row is of. */
@@ -222,13 +223,48 @@ describe('evaluation, int8 and gate', () => {
     assert.ok(decided.rowsNeeded === null || decided.rowsNeeded > 30);
   });
 
-  it('does not guess about a champion that cannot be scored', async () => {
+  it('does not guess about a champion that cannot be scored: it stays, and the verdict says why', async () => {
     const contestants = { candidate: models.good, champion: models.garbage };
-    await assert.rejects(
-      async () => run(gate.decideGate, await judged(contestants)),
-      failure('InvalidInput', `the champion ${models.garbage} cannot be scored`, 'out of gate.against'),
+    const decided = await run(gate.decideGate, await judged(contestants));
+    assert.equal(decided.result, 'inconclusive');
+    assert.match(
+      decided.reasons[0]!,
+      /^accuracy against the champion cannot be judged: the champion cannot be scored: ModelNotServable/,
     );
+    assert.ok((await replayVerdict(house.store, decided.verdict)).equal);
     const alone = await begin(1, { gate: { against: [], metrics: [{ metric: 'accuracy', floor: 0.6 }] } });
     assert.equal((await run(gate.decideGate, await judged(contestants, alone))).result, 'pass');
   });
+
+  it('goes on when the bytes of the champion are gone, and does not pass', async () => {
+    const lost = await house.model(linearModel({ wx: 2, bias: 1 }));
+    const { files } = await getManifest(house.store, lost, 'Model');
+    const hex = files.find(({ path }) => path === 'model.onnx')!.digest.slice('sha256:'.length);
+    await rm(join(house.folder, 'store', 'blobs', hex.slice(0, 2), hex));
+    await house.crown(lost);
+    const contest = await begin(9);
+    assert.equal(contest.plan.champion?.digest, lost);
+    const decided = await run(gate.decideGate, await judged({ candidate: models.good, champion: lost }, contest));
+    assert.equal(decided.result, 'inconclusive');
+    assert.match(decided.reasons[0]!, /the champion cannot be scored: NotFound: /);
+    await assert.rejects(evaluated(lost), failure('NotFound'), 'of a candidate it is trouble with the store');
+  });
+
+  it('measures latency in turns with the champion, in one process, and replays the verdict', async () => {
+    const fast = await house.model(linearModel({ wx: 5 }));
+    await house.crown(fast);
+    const metrics = [{ metric: 'latencyP50', worseBy: '100%' }];
+    const contest = await begin(10, { gate: { metrics } });
+    assert.equal(contest.plan.champion?.digest, fast);
+    const same = await run(gate.decideGate, await judged({ candidate: models.good, champion: fast }, contest));
+    assert.equal(same.result, 'pass', same.reasons.join(' '));
+    const { evaluation } = await evaluated(models.good, contest);
+    const [inTurns] = (await getManifest(house.store, evaluation, 'Evaluation')).latencyAgainst!;
+    assert.deepEqual([inTurns!.other, inTurns!.blocks.length, inTurns!.rowsPerBlock], [fast, 12, 100]);
+    assert.ok((await replayVerdict(house.store, same.verdict)).equal);
+    const slow = await house.model(slowModel(0.4));
+    const slower = await run(gate.decideGate, await judged({ candidate: slow, champion: fast }, contest));
+    assert.equal(slower.result, 'fail');
+    assert.match(slower.reasons[0]!, /^latencyP50 against the champion fails: .*1,200 samples/);
+  }).timeout(60_000);
 });

@@ -92,6 +92,11 @@ describe('loop file: spec', () => {
     return problemsOf(() => checkLoop('loop.yaml', spec));
   };
 
+  const own = (spec: Broken, metric: object): void => {
+    spec.evaluate = { program: ['python3', 'evaluate.py'] };
+    spec.gate.metrics = [metric];
+  };
+
   const rows: [what: string, edit: (spec: Broken) => void, expected: string][] = [
     ['no name', (s) => delete s.loop, 'loop: missing; expected string'],
     ['another version', (s) => (s.apiVersion = 'goto3/v2'), 'apiVersion: expected "goto3/v1"'],
@@ -185,6 +190,104 @@ describe('loop file: spec', () => {
       (s) => (s.triggers.schedule = { cron: '0 3 * * *', timezone: 'Mars/Base' }),
       'triggers.schedule.timezone: expected',
     ],
+    [
+      "a direction that is missing: the program's metric is nobody else's",
+      (s) => own(s, { metric: 'cost', margin: 0.1 }),
+      'gate.metrics.0.direction: missing; expected "higher" or "lower"',
+    ],
+    [
+      'a metric of no program',
+      (s) => (s.gate.metrics = [{ metric: 'cost', direction: 'lower', margin: 0.1 }]),
+      'gate.metrics.0.metric: expected one of "accuracy"',
+    ],
+    [
+      'how to sum up a metric of ours',
+      (s) => own(s, { metric: 'accuracy', aggregate: 'rootMean', margin: '1pt' }),
+      'gate.metrics.0.aggregate: accuracy is computed by goto3',
+    ],
+    [
+      'another sum than there is',
+      (s) => own(s, { metric: 'cost', direction: 'lower', aggregate: 'median', margin: 0.1 }),
+      'gate.metrics.0.aggregate: expected one of "mean"|"rootMean"',
+    ],
+    [
+      'points of what is no share',
+      (s) => own(s, { metric: 'cost', direction: 'lower', margin: '1pt' }),
+      'gate.metrics.0.margin: expected a number, as cost is measured',
+    ],
+    [
+      'a number where points are meant',
+      (s) => (s.gate.metrics[0].margin = 2),
+      'gate.metrics.0.margin: expected percentage points such as "2pt"',
+    ],
+    [
+      'a latency without its unit',
+      (s) => (s.gate.metrics = [{ metric: 'latencyP99', ceiling: 20 }]),
+      'gate.metrics.0.ceiling: expected a duration such as "20ms"',
+    ],
+    [
+      'a time as an error rate',
+      (s) => (s.gate.metrics[1].ceiling = '20ms'),
+      'gate.metrics.1.ceiling: expected a number, as falsePositiveRate is measured',
+    ],
+    [
+      'errors of numbers, of classes',
+      (s) => (s.gate.metrics = [{ metric: 'rmse', ceiling: 3 }]),
+      'gate.metrics.0.metric: expected one of "accuracy"',
+    ],
+    [
+      'shares of classes, of numbers',
+      (s) => (s.data.task = 'regression'),
+      'gate.metrics.0.metric: expected one of "rmse", "mae", "r2"',
+    ],
+    [
+      'live accuracy of numbers',
+      (s) => (s.data.task = 'regression'),
+      'triggers.liveAccuracyBelow: compares classes, and data.task is regression',
+    ],
+    [
+      'label disagreement of numbers',
+      (s) => (s.data.task = 'regression'),
+      'data.checks.labelDisagreement: compares classes',
+    ],
+    ['probation of numbers', (s) => (s.data.task = 'regression'), 'rollout.probation: compares classes'],
+    [
+      'a task that is none',
+      (s) => (s.data.task = 'ranking'),
+      'data.task: expected one of "classification"|"regression"',
+    ],
+    [
+      'int8 that may lose nobody knows how much',
+      (s) => (s.quantize = { int8: 'dynamic' }),
+      'quantize.margin: missing; expected how much accuracy',
+    ],
+    [
+      'int8 that may lose accuracy of numbers',
+      (s) => (s.data.task = 'regression'),
+      'quantize.margin: expected worseBy: data.task is regression',
+    ],
+    [
+      'an evaluation program that is a shell line',
+      (s) => (s.evaluate = { program: 'python3 evaluate.py' }),
+      'evaluate.program: expected array',
+    ],
+    ['an evaluation of nothing', (s) => (s.evaluate = {}), 'evaluate.program: missing; expected array'],
+    [
+      'a misspelled field of the evaluation',
+      (s) => (s.evaluate = { program: ['a'], hyperparameter: {} }),
+      'evaluate.hyperparameter: unknown field',
+    ],
+    [
+      'a credential for the evaluation',
+      (s) => (s.evaluate = { program: ['a'], env: { API_TOKEN: 'x' } }),
+      'evaluate.env.API_TOKEN: expected { secret: <name> }',
+    ],
+    ['a delay before the row', (s) => (s.data.labelDelay = '-1d'), 'data.labelDelay: expected a duration such as'],
+    [
+      'a delay without its unit',
+      (s) => (s.data.labelDelay = 86400),
+      'data.labelDelay: expected string, received number',
+    ],
     ['drift, before the monitor exists', (s) => (s.triggers.drift = 0.1), 'triggers.drift: unknown field'],
     [
       'accuracy as percent',
@@ -225,6 +328,43 @@ describe('loop file: spec', () => {
         `expected ${JSON.stringify(expected)} in ${JSON.stringify(problems)}`,
       );
     });
+
+  it('takes metrics of an evaluation program, and regression', () => {
+    const spec: Broken = parse(text);
+    own(spec, { metric: 'cost', direction: 'lower', margin: 0.1 });
+    spec.gate.metrics.push({
+      metric: 'rmsLog',
+      value: 'logError',
+      aggregate: 'rootMean',
+      direction: 'lower',
+      ceiling: 2,
+    });
+    const [cost, rms] = checkLoop('loop.yaml', spec).gate.metrics;
+    assert.deepEqual([cost!.value, cost!.aggregate, cost!.margin], ['cost', 'mean', 0.1]);
+    assert.deepEqual([rms!.value, rms!.aggregate, rms!.ceiling], ['logError', 'rootMean', 2]);
+    const numbers: Broken = parse(text);
+    numbers.data.task = 'regression';
+    delete numbers.data.checks.labelDisagreement;
+    delete numbers.triggers.liveAccuracyBelow;
+    numbers.rollout = 'none';
+    numbers.quantize = { int8: 'dynamic', worseBy: '2%' };
+    numbers.gate.metrics = [
+      { metric: 'rmse', ceiling: 60, worseBy: '5%' },
+      { metric: 'r2', floor: -0.5, margin: 0.02 },
+      { metric: 'latencyP99', worseBy: '50%', margin: '5ms' },
+      { metric: 'sizeBytes', ceiling: '10MiB' },
+    ];
+    const { gate } = checkLoop('loop.yaml', numbers);
+    assert.deepEqual(
+      gate.metrics.map(({ metric, direction, margin, ceiling }) => [metric, direction, margin ?? ceiling]),
+      [
+        ['rmse', 'lower', 60],
+        ['r2', 'higher', 0.02],
+        ['latencyP99', 'lower', 5],
+        ['sizeBytes', 'lower', 10 * 2 ** 20],
+      ],
+    );
+  });
 
   it('takes the example', async () => {
     assert.equal((await readLoopFile(example)).spec.loop, 'spam-filter');

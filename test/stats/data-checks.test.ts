@@ -3,10 +3,23 @@ import { checkLabelDisagreement, checkTrainingData, type DataCounts } from '../.
 import { createRandom } from '../../src/stats/random.ts';
 import { binomialSample } from './simulate.ts';
 
-const good: DataCounts = { rows: 1000, classCounts: { ham: 700, spam: 300 }, repeats: 20, schemaErrors: {} };
+const good: DataCounts = {
+  rows: 1000,
+  labels: { classCounts: { ham: 700, spam: 300 } },
+  repeats: 20,
+  schemaErrors: {},
+};
 const limits = { minRows: 100, minClassShare: 0.01, maxRepeatShare: 0.3 };
 
 describe('stats: data checks', () => {
+  it('asks of numbers only that they differ', () => {
+    const of = (range: { lowest: number; highest: number } | null, rows = 1000) =>
+      checkTrainingData({ ...good, rows, labels: { range } }, limits).map(({ message }) => message);
+    assert.deepEqual(of({ lowest: -1, highest: 3.5 }), []);
+    assert.deepEqual(of({ lowest: 2, highest: 2 }), ['all 1000 rows have one label, 2: nothing to learn from']);
+    assert.deepEqual(of(null, 0), ['0 rows to train on, at least 100 are required']);
+  });
+
   it('finds nothing in good data', () => {
     assert.deepEqual(checkTrainingData(good, limits), []);
   });
@@ -15,7 +28,7 @@ describe('stats: data checks', () => {
     const problems = checkTrainingData(
       {
         rows: 50,
-        classCounts: { ham: 50, spam: 0 },
+        labels: { classCounts: { ham: 50, spam: 0 } },
         repeats: 40,
         schemaErrors: { 'isSpam: expected "0" or "1"': 3, 'subject: missing': 0 },
       },
@@ -36,12 +49,12 @@ describe('stats: data checks', () => {
   });
 
   it('finds a class that is too rare, and no rows at all', () => {
-    const rare = checkTrainingData({ ...good, classCounts: { ham: 995, spam: 5 } }, limits);
+    const rare = checkTrainingData({ ...good, labels: { classCounts: { ham: 995, spam: 5 } } }, limits);
     assert.deepEqual(
       rare.map(({ check, share }) => [check, share]),
       [['classBalance', 0.005]],
     );
-    const none = checkTrainingData({ rows: 0, classCounts: {}, repeats: 0, schemaErrors: {} }, limits);
+    const none = checkTrainingData({ rows: 0, labels: { classCounts: {} }, repeats: 0, schemaErrors: {} }, limits);
     assert.deepEqual(
       none.map(({ check }) => check),
       ['minRows'],

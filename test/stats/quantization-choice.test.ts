@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Verdict } from '../../src/contracts/verdict.ts';
-import { chooseContestant } from '../../src/stats/quantization-choice.ts';
+import { chooseContestant, type QuantizationLoss } from '../../src/stats/quantization-choice.ts';
 
 const verdict = (result: Verdict['result']): Verdict => ({
   result,
@@ -11,7 +11,12 @@ const verdict = (result: Verdict['result']): Verdict => ({
   servable: true,
   withoutChampion: false,
 });
-const loss = (lower: number | null, estimate: number | null = 0) => ({ estimate, lower, limit: -0.01 });
+const loss = (lower: number | null, estimate: number | null = 0): QuantizationLoss => ({
+  metric: 'accuracy',
+  estimate,
+  lower,
+  limit: -0.01,
+});
 
 describe('stats: int8 or fp32', () => {
   it('ships int8 when it holds', () => {

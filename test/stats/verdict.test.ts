@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { RowOutcome } from '../../src/contracts/manifests.ts';
-import { defaultDirection, type GateMetric, type GateSpec, Verdict } from '../../src/contracts/verdict.ts';
+import {
+  defaultDirection,
+  type GateMetric,
+  type GateSpec,
+  type MetricName,
+  Verdict,
+} from '../../src/contracts/verdict.ts';
 import { StatsInputError } from '../../src/stats/errors.ts';
 import { createRandom } from '../../src/stats/random.ts';
 import { decideVerdict, type JudgedModel, type VerdictInput } from '../../src/stats/verdict.ts';
@@ -9,7 +15,7 @@ import { outcomesOf, type PairedTruth, pairedOutcomes, shuffled } from './simula
 
 const spam = { task: 'binary-classification', positive: 'spam' } as const;
 
-const require = (metric: Partial<GateMetric> & Pick<GateMetric, 'metric'>): GateMetric => ({
+const require = (metric: Partial<GateMetric> & { metric: MetricName }): GateMetric => ({
   direction: defaultDirection[metric.metric],
   slices: [],
   minRows: 200,
@@ -215,6 +221,22 @@ describe('stats: verdict', () => {
       assert.match(verdict.reasons[0]!, /not servable/);
     });
 
+    it('does not guess about a champion that cannot be scored, and says why', () => {
+      const champion = { ...candidate, outcomes: [], servable: false, problem: 'CorruptBlob: half of it is gone' };
+      const verdict = decide({ gate: accuracyGate, ...spam, candidate, champion });
+      assert.equal(verdict.result, 'inconclusive');
+      assert.equal(verdict.withoutChampion, false);
+      assert.match(verdict.reasons[0]!, /the champion cannot be scored: CorruptBlob: half of it is gone/);
+      const worse = model(outcomesOf(createRandom(1), 1500, 0.8));
+      assert.equal(
+        decide({ gate: accuracyGate, ...spam, candidate: worse, champion }).result,
+        'fail',
+        'the floor holds',
+      );
+      const alone = { ...accuracyGate, against: ['anchor' as const] };
+      assert.equal(decide({ gate: alone, ...spam, candidate, champion }).result, 'pass', 'nobody asks about it');
+    });
+
     it('is inconclusive without rows', () => {
       const empty = model([]);
       const verdict = decide({ gate: accuracyGate, ...spam, candidate: empty, champion: empty });
@@ -268,15 +290,51 @@ describe('stats: verdict', () => {
       require({ metric: 'latencyP99', ceiling: 20, worseBy: 0.5 }),
       require({ metric: 'sizeBytes', ceiling: 2_000_000 }),
     ]);
-    const judge = (more: Partial<JudgedModel>) =>
-      decide({ gate, ...spam, candidate: model(outcomes, more), champion: model(outcomes) });
     const p99 = (p99Ms: number, samples = 1000) => ({ latency: { p50Ms: 1, p95Ms: 2, p99Ms, samples } });
+    /** Twelve blocks in which the machine is busy by turns, and the candidate so many times slower. */
+    const inTurns = (factor: number, rowsPerBlock = 100): Pick<JudgedModel, 'latencyAgainst'> => {
+      const random = createRandom(4);
+      const blocks = Array.from({ length: 12 }, (_, i) => {
+        const busy = i % 3 === 0 ? 5 : 1;
+        const pair = (ms: number): [number, number] => [
+          factor * ms * busy * (0.95 + random.uniform() / 10),
+          ms * busy * (0.95 + random.uniform() / 10),
+        ];
+        return { p50: pair(1), p95: pair(2), p99: pair(3) };
+      });
+      return { latencyAgainst: { champion: { other: `sha256:${'c'.repeat(64)}`, rowsPerBlock, blocks } } };
+    };
+    const judge = (more: Partial<JudgedModel>) =>
+      decide({ gate, ...spam, candidate: model(outcomes, { ...inTurns(1), ...more }), champion: model(outcomes) });
 
-    it('compares plain numbers: at most 50 % slower than 3 ms, at most 2 MB', () => {
-      assert.equal(judge(p99(4.5)).result, 'pass');
-      assert.equal(judge(p99(4.6)).result, 'fail');
+    it('holds sizes and ceilings against plain numbers: at most 20 ms, at most 2 MB', () => {
+      assert.equal(judge(p99(19)).result, 'pass');
       assert.equal(judge({ sizeBytes: 2_000_001 }).result, 'fail');
       assert.match(judge(p99(21)).reasons[0]!, /latencyP99 fails: 21 ms, at most 20 ms is allowed/);
+    });
+
+    it('compares with the champion in turns: a machine that is busy with both blames neither', () => {
+      assert.equal(judge(inTurns(1)).result, 'pass');
+      assert.equal(judge(inTurns(1.4)).result, 'pass');
+      assert.equal(judge(inTurns(1.52)).result, 'inconclusive', 'near the limit');
+      const slow = judge(inTurns(1.7));
+      assert.equal(slow.result, 'fail');
+      assert.match(
+        slow.reasons[0]!,
+        /^latencyP99 against the champion fails: -2\.\d+ ms, at most -1\.\d+ ms .*\(1,200 samples\)/,
+      );
+      // Measured at different times these were 2 ms apart, and nobody asks.
+      assert.equal(judge({ ...inTurns(1), ...p99(5) }).result, 'pass');
+    });
+
+    it('never passes on two models that were not measured in turns, or in blocks of too few rows', () => {
+      const apart = judge({ latencyAgainst: {} });
+      assert.equal(apart.result, 'inconclusive');
+      assert.match(
+        apart.reasons[0]!,
+        /latencyP99 against the champion cannot be judged: the two were not measured in turns/,
+      );
+      assert.equal(judge(inTurns(1, 99)).result, 'inconclusive');
     });
 
     it('never passes on a latency that was not measured, or on too few samples for the quantile', () => {

@@ -64,6 +64,8 @@ export class World {
   probation: 'passed' | 'rollback' | 'pending' = 'pending';
   trigger: string | null = null;
   deployAnswer: Answer | null = null;
+  /** Whether the next output of the evaluation program cannot be judged. */
+  badEvaluations: boolean[] = [];
   /** This activity fails for good. */
   failsAt: string | null = null;
 }
@@ -225,8 +227,15 @@ export class Worlds {
       async selectHoldout() {
         return { rows: digestOf('rows'), rowCount: 3 };
       },
-      async evaluateModel({ plan, model }) {
+      async prepareEvaluation({ plan, model }) {
         of(plan.loop);
+        const key = `${plan.loop}/${plan.n}/evaluate/${model.slice(-8)}`;
+        return { key, specDigest: digestOf(`evaluation of ${model}`) };
+      },
+      async evaluateModel({ plan, model, program }) {
+        const world = of(plan.loop, program && 'problem' in program ? `evaluateModel: ${program.problem}` : undefined);
+        if (program && 'output' in program && world.badEvaluations.shift())
+          throw ApplicationFailure.nonRetryable('half a row', failureTypes.badEvaluation);
         return { evaluation: digestOf(`evaluation of ${model}`), servable: true, summary: {} };
       },
       async quantizeModel({ plan, model }) {

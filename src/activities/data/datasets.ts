@@ -6,7 +6,7 @@ import { getManifest } from '../../store/manifests.ts';
 import type { Store } from '../../store/types.ts';
 import { keep } from '../pins.ts';
 import { readRows } from './rows.ts';
-import { writeSegment } from './segment.ts';
+import { type Parting, writeSegment } from './segment.ts';
 
 /** The dataset that was accepted when the cycle began. */
 export const acceptedDataset = async (store: Store, { dataset }: CyclePlan): Promise<Dataset | null> =>
@@ -21,7 +21,11 @@ export async function keepDataset(
   plan: CyclePlan,
   spec: LoopSpec,
   what: string,
-  { parent, segments, cursor }: { parent: Digest | undefined; segments: DatasetSegment[]; cursor: string },
+  {
+    parent,
+    segments,
+    ...rest
+  }: { parent: Digest | undefined } & Pick<Dataset, 'segments' | 'cursor' | 'waiting' | 'newestTime'>,
 ): Promise<{ digest: Digest; dataset: Dataset }> {
   const dataset: Dataset = {
     kind: 'Dataset',
@@ -31,7 +35,7 @@ export async function keepDataset(
     segments,
     rowCount: segments.reduce((sum, s) => sum + s.rowCount, 0),
     classCounts: addCounts(segments.map((s) => s.classCounts)),
-    cursor,
+    ...rest,
     columns: spec.data.columns,
     holdoutShare: spec.data.holdout.share,
   };
@@ -50,12 +54,12 @@ export const summaryOf = (digest: Digest, { segments, rowCount }: Dataset, newRo
 export async function withShare(
   store: Store,
   { segments, holdoutShare }: Dataset,
-  share: number,
+  parting: Parting,
 ): Promise<DatasetSegment[]> {
-  if (holdoutShare === share) return segments;
+  if (holdoutShare === parting.holdoutShare) return segments;
   const parted: DatasetSegment[] = [];
   for (const segment of segments) {
-    const again = await writeSegment(store, share, async (add) => {
+    const again = await writeSegment(store, parting, async (add) => {
       for await (const row of readRows(store, segment.rows)) await add(row);
       return { schemaErrors: segment.schemaErrors, redelivered: segment.redelivered };
     });
@@ -68,4 +72,14 @@ function addCounts(counts: readonly Record<string, number>[]): Record<string, nu
   const sum = new Map<string, number>();
   for (const count of counts) for (const [name, n] of Object.entries(count)) sum.set(name, (sum.get(name) ?? 0) + n);
   return Object.fromEntries(sum);
+}
+
+/** Lowest and highest label, where labels are numbers. */
+export function labelRangeOf({ segments }: Dataset): { lowest: number; highest: number } | null {
+  const ranges = segments.flatMap(({ labelRange }) => (labelRange ? [labelRange] : []));
+  if (ranges.length === 0) return null;
+  return {
+    lowest: Math.min(...ranges.map(({ lowest }) => lowest)),
+    highest: Math.max(...ranges.map(({ highest }) => highest)),
+  };
 }

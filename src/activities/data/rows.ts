@@ -30,7 +30,7 @@ const sliceText = printable(100);
 /** A row of the data program by the spec's columns, or what is wrong with it: the field, never its content. */
 export function readRow(
   value: unknown,
-  { columns, slices }: LoopSpec['data'],
+  { columns, slices, task }: LoopSpec['data'],
   nowMs: number,
 ): DataRow | { problem: string } {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -44,6 +44,8 @@ export function readRow(
   if (!(timeMs >= earliest && timeMs <= nowMs + toleranceMs))
     return { problem: `${columns.time}: expected an ISO time with its offset that is not in the future` };
   const label = row[columns.label];
+  if (task === 'regression' && !isNumber(label))
+    return { problem: `${columns.label}: expected a finite number, data.task is regression` };
   if (!isScalar(label) || label === '' || label === '__proto__' || !labelText.test(String(label)))
     return { problem: `${columns.label}: expected a class of at most 256 printable characters, or a number` };
   const features: FeatureRow = {};
@@ -65,6 +67,12 @@ export function readRow(
 
 const isScalar = (value: unknown): value is string | number | boolean =>
   typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && Number.isFinite(value));
+
+/** A number, or text that everybody reads as the same one: no `1,5`, `0x10` or `1e400`. */
+const isNumber = (value: unknown): boolean =>
+  typeof value === 'string'
+    ? /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/.test(value) && Number.isFinite(Number(value))
+    : typeof value === 'number' && Number.isFinite(value);
 
 /** Rows of a stored segment, one at a time. */
 export async function* readRows(store: Pick<Store, 'blobs'>, digest: Digest): AsyncIterable<DataRow> {

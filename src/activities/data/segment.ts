@@ -3,6 +3,7 @@ import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Digest } from '../../contracts/digest.ts';
+import type { LoopSpec } from '../../contracts/loop-spec.ts';
 import type { DatasetSegment } from '../../contracts/manifests.ts';
 import { isHoldout, normaliseForHash } from '../../stats/holdout.ts';
 import { digestOf } from '../../store/canonical-json.ts';
@@ -11,6 +12,17 @@ import { type DataRow, lineOf } from './rows.ts';
 
 /** What becomes known only when all rows have been read. */
 export type SegmentFacts = Pick<DatasetSegment, 'schemaErrors' | 'redelivered'>;
+
+/** How rows are parted, and what their labels are. */
+export interface Parting {
+  holdoutShare: number;
+  task: LoopSpec['data']['task'];
+}
+
+export const partingOf = ({ data: { holdout, task } }: Pick<LoopSpec, 'data'>): Parting => ({
+  holdoutShare: holdout.share,
+  task,
+});
 
 const parts = ['rows', 'train', 'holdout'] as const;
 type Part = (typeof parts)[number];
@@ -24,14 +36,14 @@ type Part = (typeof parts)[number];
  */
 export async function writeSegment(
   store: Pick<Store, 'blobs'>,
-  holdoutShare: number,
+  { holdoutShare, task }: Parting,
   fill: (add: (row: DataRow) => Promise<void>) => Promise<SegmentFacts>,
 ): Promise<DatasetSegment | null> {
   const folder = await mkdtemp(join(tmpdir(), 'goto3-segment-'));
   const files = {} as Record<Part, LineFile>;
   try {
     for (const part of parts) files[part] = await LineFile.create(join(folder, part));
-    const counts = new SegmentCounts();
+    const counts = new SegmentCounts(task);
     const facts = await fill(async (row) => {
       const contentHash = digestOf(normaliseForHash(row.features));
       counts.add(row, contentHash);
@@ -57,23 +69,34 @@ export async function writeSegment(
 }
 
 class SegmentCounts {
+  private readonly task: Parting['task'];
+  private readonly range = { lowest: Number.POSITIVE_INFINITY, highest: Number.NEGATIVE_INFINITY };
   private readonly classes = new Map<string, number>();
   private readonly hashes = new Set<string>();
   private repeats = 0;
   private from = '';
   private to = '';
 
+  constructor(task: Parting['task']) {
+    this.task = task;
+  }
+
   add({ label, time }: DataRow, contentHash: string): void {
-    this.classes.set(label, (this.classes.get(label) ?? 0) + 1);
+    if (this.task === 'classification') this.classes.set(label, (this.classes.get(label) ?? 0) + 1);
+    else {
+      this.range.lowest = Math.min(this.range.lowest, Number(label));
+      this.range.highest = Math.max(this.range.highest, Number(label));
+    }
     if (this.hashes.has(contentHash)) this.repeats += 1;
     else this.hashes.add(contentHash);
     if (this.from === '' || time < this.from) this.from = time;
     if (time > this.to) this.to = time;
   }
 
-  summary(): Pick<DatasetSegment, 'classCounts' | 'repeats' | 'from' | 'to'> {
-    const { repeats, from, to } = this;
-    return { classCounts: Object.fromEntries(this.classes), repeats, from, to };
+  summary(): Pick<DatasetSegment, 'classCounts' | 'labelRange' | 'repeats' | 'from' | 'to'> {
+    const { repeats, from, to, range } = this;
+    const classCounts = Object.fromEntries(this.classes);
+    return { classCounts, ...(range.lowest <= range.highest && { labelRange: range }), repeats, from, to };
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Digest } from '../../contracts/digest.ts';
 import type { CycleReport, Deployment, VerdictManifest } from '../../contracts/manifests.ts';
 import { formatDuration } from '../../contracts/units.ts';
-import type { BoundResult, MetricName } from '../../contracts/verdict.ts';
+import type { BoundResult } from '../../contracts/verdict.ts';
 import { type LineageGap, type LineageNode, lineage } from '../../store/lineage.ts';
 import { getManifest } from '../../store/manifests.ts';
 import type { Store } from '../../store/types.ts';
@@ -169,7 +169,7 @@ function interval(metric: { value: number | null; lower: number | null; upper: n
 /** A difference is signed so that positive is better: the loss must stay above the (negative) limit. */
 const sign = ({ against }: BoundResult): string => (against === 'ceiling' ? '≤' : against === 'floor' ? '≥' : '>');
 
-function number(metric: MetricName, x: number | null): string {
+function number(metric: string, x: number | null): string {
   if (x === null) return '–';
   return metric.startsWith('latency') || metric === 'sizeBytes' ? Number(x.toPrecision(4)).toString() : x.toFixed(4);
 }

@@ -1,0 +1,46 @@
+import type { PairedLatency } from '../../contracts/manifests.ts';
+import type { FeatureRow } from '../../contracts/model.ts';
+import { forkProgram } from '../../serving/program.ts';
+import type { LatencyAnswer, LatencyTask } from './latency-process.ts';
+
+/** Twelve blocks decide at one-sided 5 % when ten lean the same way; a hundred rows have a 99th percentile. */
+const blocks = 12;
+const rowsPerBlock = 100;
+const blockTimeoutMs = 600_000;
+
+/**
+ * Both models answer the same rows in turns, in a process of their own. Rejects when either cannot be measured, and with
+ * the signal's reason when it is aborted.
+ */
+export async function measureInTurns(
+  folders: LatencyTask['folders'],
+  rows: FeatureRow[],
+  signal: AbortSignal,
+): Promise<Omit<PairedLatency, 'other'>> {
+  signal.throwIfAborted();
+  const child = forkProgram(new URL('./latency-process.ts', import.meta.url), folders[0]);
+  const stop = (): void => void child.kill('SIGKILL');
+  signal.addEventListener('abort', stop);
+  const hangs = setTimeout(stop, blockTimeoutMs);
+  try {
+    const measured: PairedLatency['blocks'] = [];
+    await new Promise<void>((resolve, reject) => {
+      child.on('message', (answer: LatencyAnswer) => {
+        hangs.refresh();
+        if ('block' in answer) measured.push(answer.block);
+        else if ('done' in answer) resolve();
+        else reject(new Error(answer.error));
+      });
+      child.once('error', reject);
+      child.once('exit', (code, by) =>
+        reject(signal.reason ?? new Error(`the measuring process ended with ${by ?? `exit code ${code}`}`)),
+      );
+      child.send({ folders, rows, blocks, rowsPerBlock } satisfies LatencyTask, () => {});
+    });
+    return { rowsPerBlock, blocks: measured };
+  } finally {
+    clearTimeout(hangs);
+    signal.removeEventListener('abort', stop);
+    stop();
+  }
+}
