@@ -41,6 +41,7 @@ let bundle: Promise<WorkflowBundle> | undefined;
 export const workflowBundle = (): Promise<WorkflowBundle> => {
   bundle ??= bundleWorkflowCode({
     workflowsPath: new URL('../src/workflows/index.ts', import.meta.url).pathname,
+    payloadConverterPath: new URL('../src/workflows/payload-converter.ts', import.meta.url).pathname,
     logger: new DefaultLogger('ERROR'),
   });
   return bundle;

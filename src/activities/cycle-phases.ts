@@ -9,6 +9,7 @@ const phaseOf: Readonly<Record<string, string>> = {
   dropData: 'data',
   acceptData: 'data',
   prepareTraining: 'training',
+  placeJob: 'training',
   submitJob: 'training',
   awaitJob: 'training',
   collectJob: 'training',
@@ -21,8 +22,10 @@ const phaseOf: Readonly<Record<string, string>> = {
   decideGate: 'evaluation',
 };
 
-/** What the cycle waits for once the activity has ended, until it does anything else: the endpoint, or a person. */
-const waitAfter: Readonly<Record<string, string>> = { requestDeploy: 'rollout', notify: 'waiting' };
+/** What the cycle waits for once the activity has ended, until it does anything else: the endpoint. */
+const waitAfter: Readonly<Record<string, string>> = { requestDeploy: 'rollout' };
+/** Somebody is told while the cycle waits for a person. */
+const waitFrom: Readonly<Record<string, string>> = { notify: 'waiting' };
 
 type Events = NonNullable<Awaited<ReturnType<WorkflowHandle['fetchHistory']>>['events']>;
 
@@ -95,7 +98,10 @@ export function readHistory(events: Events): { spans: Span[]; children: string[]
       event.activityTaskCanceledEventAttributes;
     if (asked) {
       endWait(atMs);
-      activities.set(String(event.eventId), { type: asked.activityType?.name ?? '' });
+      const type = asked.activityType?.name ?? '';
+      activities.set(String(event.eventId), { type });
+      const phase = waitFrom[type];
+      if (phase) wait = { phase, fromMs: atMs };
     } else if (started) {
       const activity = activities.get(String(started.scheduledEventId));
       if (activity) activity.startedMs = atMs;

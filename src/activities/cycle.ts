@@ -1,14 +1,14 @@
-import { activityInfo, Context, log } from '@temporalio/activity';
+import { activityInfo } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
-import { WithStartWorkflowOperation } from '@temporalio/client';
+import { WithStartWorkflowOperation, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import type { CycleActivities, CyclePlan } from '../contracts/activities.ts';
 import type { Digest } from '../contracts/digest.ts';
 import { refNames, taskQueues, workflowIds } from '../contracts/names.ts';
-import type { SecretSource } from '../jobs/secrets.ts';
 import { getManifest, putManifest } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
 import type { endpoint as endpointWorkflow } from '../workflows/endpoint.ts';
 import { deployUpdate, withdrawUpdate } from '../workflows/messages.ts';
+import { finishedOf } from './cycle-outcome.ts';
 import { cyclePhases } from './cycle-phases.ts';
 import { appendRef, asRef, positionOf } from './refs.ts';
 import { jobResourcesOf, readSpec, rolloutPlanOf } from './spec.ts';
@@ -17,14 +17,9 @@ import { isUnreadable } from './unreadable.ts';
 export interface CycleDeps {
   store: Store;
   client: Client;
-  secrets: SecretSource;
 }
 
-const webhookTimeoutMs = 5_000;
-/** A webhook that is away must not hold a cycle; the search attribute and `goto3 status` say the same. */
-const webhookAttempts = 3;
-
-export function createCycleActivities({ store, client, secrets }: CycleDeps): CycleActivities {
+export function createCycleActivities({ store, client }: CycleDeps): CycleActivities {
   return {
     async beginCycle({ loop, n, specDigest, inconclusiveBefore }) {
       const { spec, appliedBy } = await readSpec(store, specDigest);
@@ -78,7 +73,7 @@ export function createCycleActivities({ store, client, secrets }: CycleDeps): Cy
     },
 
     async requestDeploy({ endpoint, request }) {
-      return await client.workflow.executeUpdateWithStart(deployUpdate, {
+      const asked = client.workflow.executeUpdateWithStart(deployUpdate, {
         args: [request],
         // A retry of this run is the same update; a cycle that is run again asks anew.
         updateId: `${request.requestId}/${activityInfo().workflowExecution?.runId ?? ''}`,
@@ -90,24 +85,22 @@ export function createCycleActivities({ store, client, secrets }: CycleDeps): Cy
           staticSummary: `what ${endpoint} serves`,
         }),
       });
+      return await asked.catch((error: unknown) => {
+        // Its validator's word is final: asked again it would say the same.
+        if (!(error instanceof WorkflowUpdateFailedError)) throw error;
+        return { id: request.requestId, state: 'refused', reason: error.cause?.message ?? error.message };
+      });
     },
 
     async withdrawDeploy({ endpoint, deploy, reason, by }) {
       const request = { requestId: `${deploy}/withdraw`, deploy, reason, by };
-      return await client.workflow
-        .getHandle(workflowIds.endpoint(endpoint))
-        .executeUpdate(withdrawUpdate, { args: [request], updateId: request.requestId });
-    },
-
-    async notify({ plan, event, text, command }) {
-      const { spec } = await readSpec(store, plan.specDigest);
-      if (!spec.notify?.on.includes(event)) return;
       try {
-        const body = JSON.stringify({ event, loop: plan.loop, cycle: plan.n, text, command });
-        await post(await secrets.resolve(spec.notify.webhook.secret), body);
+        return await client.workflow
+          .getHandle(workflowIds.endpoint(endpoint))
+          .executeUpdate(withdrawUpdate, { args: [request], updateId: request.requestId });
       } catch (error) {
-        if (Context.current().info.attempt < webhookAttempts) throw error;
-        log.warn('nobody was notified', { loop: plan.loop, cycle: plan.n, event, problem: (error as Error).message });
+        if (!(error instanceof WorkflowNotFoundError)) throw error;
+        return { id: deploy, state: 'done', reason: 'nothing to withdraw: the endpoint has no workflow' };
       }
     },
 
@@ -140,7 +133,7 @@ export function createCycleActivities({ store, client, secrets }: CycleDeps): Cy
         by: workflowIds.cycle(input.loop, input.n),
         reason: `${draft.outcome}: ${draft.detail}`.slice(0, 500),
       });
-      return { report: digest };
+      return { report: digest, finished: finishedOf(await getManifest(store, digest, 'CycleReport')) };
     },
   };
 
@@ -154,18 +147,4 @@ export function createCycleActivities({ store, client, secrets }: CycleDeps): Cy
       return null;
     }
   }
-}
-
-/** Errors of `fetch` quote the URL, which is a secret, so none of them gets out. */
-async function post(url: string, body: string): Promise<void> {
-  const response = await fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body,
-    redirect: 'error',
-    signal: AbortSignal.timeout(webhookTimeoutMs),
-  }).catch(() => undefined);
-  await response?.body?.cancel().catch(() => undefined);
-  if (!response) throw new Error('the webhook did not answer');
-  if (!response.ok) throw new Error(`the webhook answered ${response.status}`);
 }

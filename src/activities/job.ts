@@ -7,6 +7,7 @@ import { type JobRef, type JobRunner, JobSpec, type JobStatus, type RunnerKind }
 import { putFolder } from '../store/folders.ts';
 import { getJson, putJson } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
+import { placeJob } from './job-placement.ts';
 import { pause } from './pause.ts';
 import { pulse } from './pulse.ts';
 import { FileList } from './train.ts';
@@ -16,6 +17,8 @@ export interface JobDeps {
   runners: Partial<Record<RunnerKind, JobRunner>>;
   /** Which runner a spec of this queue goes to. */
   runnerOfQueue: RunnerKind;
+  /** This machine's own queue, where jobs live on the machine that they were submitted on. */
+  hostQueue?: string;
   pollMs: number;
   /** A job that the runner knows nothing about for so long is `lost`. */
   lostAfterMs: number;
@@ -26,7 +29,7 @@ export interface JobDeps {
 }
 
 export function createJobActivities(deps: JobDeps): JobActivities {
-  const { store, runners, runnerOfQueue, pollMs, lostAfterMs, leaving } = deps;
+  const { store, runners, runnerOfQueue, hostQueue, pollMs, lostAfterMs, leaving } = deps;
   const runnerOf = (kind: RunnerKind): JobRunner => {
     const runner = runners[kind];
     if (!runner)
@@ -39,11 +42,20 @@ export function createJobActivities(deps: JobDeps): JobActivities {
   };
 
   return {
-    async submitJob({ specDigest, name, resources, checkpoint }) {
-      return await pulse(async () => {
-        const spec = await getJson(store, JobSpec, specDigest);
-        const files = checkpoint && (await getJson(store, FileList, checkpoint));
-        return await runnerOf(runnerOfQueue).submit({ ...spec, name, resources, ...(files && { checkpoint: files }) });
+    async placeJob(input) {
+      return await pulse(async () => await placeJob(store, hostQueue ?? null, input));
+    },
+
+    async submitJob({ spec }) {
+      return await pulse(async () => await runnerOf(runnerOfQueue).submit(await getJson(store, JobSpec, spec)));
+    },
+
+    async withdrawJob({ spec: digest }) {
+      await pulse(async () => {
+        const spec = await getJson(store, JobSpec, digest);
+        const runner = runnerOf(runnerOfQueue);
+        const ref = runner.withdraw ? await runner.withdraw(spec.name) : await runner.submit(spec);
+        if (ref) await cancelAndWait(runner, ref, pollMs);
       });
     },
 

@@ -2,12 +2,15 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { z } from 'zod';
 import type { LoopActivities } from '../contracts/activities.ts';
+import type { Digest } from '../contracts/digest.ts';
 import { failureTypes } from '../contracts/failures.ts';
 import type { CycleReport } from '../contracts/manifests.ts';
+import type { OpenedCycle } from '../contracts/messages.ts';
 import { refNames, workflowIds } from '../contracts/names.ts';
 import { getJson, getManifest, putJson, putManifest } from '../store/manifests.ts';
-import type { Store } from '../store/types.ts';
+import type { Ref, Store } from '../store/types.ts';
 import { retrainUpdate } from '../workflows/messages.ts';
+import { finishedOf } from './cycle-outcome.ts';
 import { appendRef, asRef, positionOf } from './refs.ts';
 import { loopPlanOf, readSpec } from './spec.ts';
 
@@ -29,7 +32,7 @@ export function createLoopActivities({ store, client }: { store: Store; client: 
       return {
         plan: loopPlanOf(spec),
         cycles: positionOf(opened),
-        unfinished: opened && !reported ? { n: opened.entry, reason: opened.reason, by: opened.by } : null,
+        unfinished: opened && !reported ? await asOpened(opened, specDigest) : null,
         fuse: {
           position: positionOf(fuseRef),
           ...(fuseRef ? await getJson(store, Fuse, fuseRef.digest) : { consecutiveFailures: 0, paused: null }),
@@ -42,7 +45,12 @@ export function createLoopActivities({ store, client }: { store: Store; client: 
       };
     },
 
-    async openCycle({ loop, expected, operation, reason, by }) {
+    async readPlan({ specDigest }) {
+      const { spec } = await readSpec(store, specDigest);
+      return { plan: loopPlanOf(spec) };
+    },
+
+    async openCycle({ loop, expected, specDigest, operation, reason, by }) {
       const name = refNames.cycles(loop);
       const opened = await putManifest(store, {
         kind: 'CycleOpened',
@@ -51,6 +59,7 @@ export function createLoopActivities({ store, client }: { store: Store; client: 
         loop,
         cycle: (expected?.entry ?? 0) + 1,
         reason,
+        spec: specDigest,
       });
       return positionOf(
         await store.refs.compareAndSet(name, asRef(name, expected), opened, { operation, by, reason }),
@@ -82,11 +91,12 @@ export function createLoopActivities({ store, client }: { store: Store; client: 
         gpuHours: 0,
         phasesMs: {},
       };
-      await appendRef(store, refNames.reports(loop), await putManifest(store, report), {
+      const { digest } = await appendRef(store, refNames.reports(loop), await putManifest(store, report), {
         operation: `${loop}/${n}/report`,
         by: workflowIds.loop(loop),
         reason: detail.slice(0, 500),
       });
+      return finishedOf(await getManifest(store, digest, 'CycleReport'));
     },
 
     async recordFuse({ loop, expected, consecutiveFailures, paused, operation }) {
@@ -114,6 +124,11 @@ export function createLoopActivities({ store, client }: { store: Store; client: 
       }
     },
   };
+
+  async function asOpened({ entry, digest, reason, by }: Ref, current: Digest): Promise<OpenedCycle> {
+    const { spec } = await getManifest(store, digest, 'CycleOpened');
+    return { n: entry, specDigest: spec ?? current, reason, by };
+  }
 
   /** Newest first, back to a day ago and at least the last few: enough for limits and for the last cycle's fate. */
   async function recentReports(loop: string): Promise<CycleReport[]> {

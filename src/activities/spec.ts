@@ -37,6 +37,7 @@ export const loopPlanOf = (spec: LoopSpec): LoopPlan => ({
   gpuHoursPerDay: spec.limits.gpuHoursPerDay,
   pauseAfterFailures: spec.limits.pauseAfterFailures,
   cycles: spec.limits.cycles ?? null,
+  notifyOn: spec.notify?.on ?? [],
 });
 
 /** Escalation of a local job ends at this multiple of what the spec asks for. */

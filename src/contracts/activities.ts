@@ -3,7 +3,19 @@ import type { DesiredState } from './endpoint.ts';
 import type { FailureClass } from './failures.ts';
 import type { JobRef, JobResources } from './job.ts';
 import type { CycleReport, Deployment } from './manifests.ts';
-import type { Answer, CycleInput, DeployRequest, LoopPlan, RefPosition, Request, RolloutPlan } from './messages.ts';
+import type {
+  Answer,
+  CycleFinished,
+  CycleInput,
+  DeployRequest,
+  LoopPlan,
+  Notice,
+  NotifyEvent,
+  OpenedCycle,
+  RefPosition,
+  Request,
+  RolloutPlan,
+} from './messages.ts';
 import type { verdictResults } from './verdict.ts';
 
 /**
@@ -14,24 +26,14 @@ import type { verdictResults } from './verdict.ts';
 /** `loop`, on the control queue. */
 export interface LoopActivities {
   /** Everything a loop needs to go on where an earlier life of it stopped, be it on an empty Temporal. */
-  loadLoop(input: { loop: string; specDigest: Digest }): Promise<{
-    plan: LoopPlan;
-    cycles: RefPosition | null;
-    /** The last opened cycle has no report: it is run again under its number. */
-    unfinished: { n: number; reason: string; by: string } | null;
-    fuse: {
-      position: RefPosition | null;
-      consecutiveFailures: number;
-      paused: { by: string; reason: string; atMs: number } | null;
-    };
-    finishedCycles: number;
-    /** Starts within the last day, so that limits hold across lives. */
-    recent: { startedAtMs: number; gpuHours: number }[];
-  }>;
+  loadLoop(input: { loop: string; specDigest: Digest }): Promise<LoopInStore>;
+  /** What a spec means for its loop; fails where it cannot be read. */
+  readPlan(input: { loop: string; specDigest: Digest }): Promise<{ plan: LoopPlan }>;
   /** Takes the next cycle number: entry `expected + 1` of the cycles ref, created exclusively. */
   openCycle(input: {
     loop: string;
     expected: RefPosition | null;
+    specDigest: Digest;
     operation: string;
     reason: string;
     by: string;
@@ -41,14 +43,14 @@ export interface LoopActivities {
     workflowId: string;
     runId: string | null;
   }): Promise<{ open: boolean; status: string; runId: string }>;
-  /** Writes the report of a cycle that could not write its own. */
+  /** Writes the report of a cycle that could not write its own; what it wrote itself stays, and is what it came to. */
   reportLostCycle(input: {
     loop: string;
     n: number;
     reason: string;
     startedAtMs: number;
     detail: string;
-  }): Promise<void>;
+  }): Promise<CycleFinished>;
   recordFuse(input: {
     loop: string;
     expected: RefPosition | null;
@@ -58,6 +60,28 @@ export interface LoopActivities {
   }): Promise<RefPosition>;
   /** What a Schedule's kick asks; it never starts a loop. */
   requestRetrain(input: { loop: string; request: Request }): Promise<Answer>;
+}
+
+/** What the store knows of a loop. */
+export interface LoopInStore {
+  plan: LoopPlan;
+  cycles: RefPosition | null;
+  /** The last opened cycle has no report: it is run again under its number, with the spec it was opened with. */
+  unfinished: OpenedCycle | null;
+  fuse: {
+    position: RefPosition | null;
+    consecutiveFailures: number;
+    paused: { by: string; reason: string; atMs: number } | null;
+  };
+  finishedCycles: number;
+  /** Starts within the last day, so that limits hold across lives. */
+  recent: { startedAtMs: number; gpuHours: number }[];
+}
+
+/** `notify`, on the control queue. */
+export interface NotifyActivities {
+  /** Posts a notice to the webhook of the spec, once for its key; a webhook that is away is tried again. */
+  notify(input: { loop: string; n: number | null; specDigest: Digest; notice: Notice }): Promise<void>;
 }
 
 /** `data`, on the cpu queue. */
@@ -112,11 +136,14 @@ export interface CycleActivities {
   crownChampion(input: { plan: CyclePlan; candidate: Digest; by: string; reason: string }): Promise<void>;
   requestDeploy(input: { endpoint: string; request: DeployRequest }): Promise<Answer>;
   withdrawDeploy(input: { endpoint: string; deploy: string; reason: string; by: string }): Promise<Answer>;
-  notify(input: { plan: CyclePlan; event: NotifyEvent; text: string; command: string | null }): Promise<void>;
-  closeCycle(input: { plan: CyclePlan | null; input: CycleInput; draft: ReportDraft }): Promise<{ report: Digest }>;
+  closeCycle(input: { plan: CyclePlan | null; input: CycleInput; draft: ReportDraft }): Promise<{
+    report: Digest;
+    /** What the report in the store says: it may be one that an earlier life of the cycle wrote. */
+    finished: CycleFinished;
+  }>;
 }
 
-export type NotifyEvent = 'parked' | 'rolledBack' | 'approvalNeeded';
+export type { NotifyEvent } from './messages.ts';
 
 /** What the cycle knows at its end; the activity adds times and parents. */
 export type ReportDraft = Omit<CycleReport, 'kind' | 'parents' | 'createdAt' | 'phasesMs' | 'endedAt'>;
@@ -205,7 +232,15 @@ export interface QuantizeActivities {
   quantizeModel(input: {
     plan: CyclePlan;
     model: Digest;
-  }): Promise<{ model: Digest; sizeBytes: number; sizeBefore: number; quantized: number; skipped: number }>;
+  }): Promise<{
+    model: Digest;
+    sizeBytes: number;
+    sizeBefore: number;
+    quantized: number;
+    skipped: number;
+    /** Only where the spec asks for one: trials made, nodes that stay float, and whether the margin holds. */
+    search?: { trials: number; keptFloat: number; holds: boolean };
+  }>;
 }
 
 export interface GateActivities {
@@ -233,20 +268,29 @@ export interface GateResult {
   summary: [metric: string, candidate: string, champion: string][];
 }
 
-/** `job`, on the gpu or hpc queue; after `submit` on the host's own queue. */
+/** `job`, on the gpu or hpc queue; once a job is placed, on its host's own queue. */
 export interface JobActivities {
-  submitJob(input: {
-    specDigest: Digest;
+  /**
+   * Decides, before anything starts and once for ever, which spec an attempt runs and whose host holds it: a retry, another
+   * worker or another life of the workflow gets the decision that was made first.
+   */
+  placeJob(input: {
+    /** The attempt's name. */
     name: string;
+    specDigest: Digest;
     resources: JobResources;
     checkpoint: Digest | null;
-  }): Promise<JobRef>;
+  }): Promise<JobPlacement>;
+  submitJob(input: { spec: Digest }): Promise<JobRef>;
+  /**
+   * Leaves no job of this placement behind, whether its submit was never carried out, has lost its reply, or comes late;
+   * returns when it is gone.
+   */
+  withdrawJob(input: { spec: Digest }): Promise<void>;
   /** Beats while it waits; only a real cancel stops the job. */
   awaitJob(input: { ref: JobRef }): Promise<AwaitedJob>;
   /** Model and output folders into the store. */
-  collectJob(input: {
-    ref: JobRef;
-  }): Promise<{
+  collectJob(input: { ref: JobRef }): Promise<{
     model: Digest | null;
     output: Digest | null;
     metrics: Record<string, number>;
@@ -257,6 +301,16 @@ export interface JobActivities {
   cancelJob(input: { ref: JobRef }): Promise<void>;
   /** The attempt's newest checkpoint, for the next attempt; null when it left none. */
   saveCheckpoint(input: { ref: JobRef }): Promise<{ checkpoint: Digest | null }>;
+}
+
+export interface JobPlacement {
+  /** The JobSpec as it is submitted: name, resources and checkpoint filled in. */
+  spec: Digest;
+  /** Task queue of the host that holds the job; null: any worker of the runner's queue finds it. */
+  queue: string | null;
+  resources: JobResources;
+  /** The name belongs to an attempt at something else: it cannot be used. */
+  isForeign: boolean;
 }
 
 export interface AwaitedJob {

@@ -48,16 +48,51 @@ export interface LoopPlan {
   gpuHoursPerDay: number;
   pauseAfterFailures: number;
   cycles: number | null;
+  /** What is posted to the webhook of the spec; empty without one. */
+  notifyOn: NotifyEvent[];
+}
+
+/** What a webhook is told: something waits for a person, or has just been decided without one. */
+export const notifyEvents = ['parked', 'rolledBack', 'approvalNeeded', 'paused', 'overBudget'] as const;
+export type NotifyEvent = (typeof notifyEvents)[number];
+
+/** One message to whoever is on call. */
+export interface Notice {
+  /** Said once: a notice that comes again under its key is not posted again, and the receiver can tell it by it too. */
+  key: string;
+  event: NotifyEvent;
+  text: string;
+  /** What unblocks it; null when nothing has to be. */
+  command: string | null;
+}
+
+/** A cycle that has its number and has not been started. */
+export interface OpenedCycle {
+  n: number;
+  /** A cycle belongs to the spec it was opened with, whatever is applied meanwhile. */
+  specDigest: Digest;
+  reason: string;
+  by: string;
 }
 
 export interface LoopState {
   version: 1;
   specDigest: Digest;
-  plan: LoopPlan;
+  /** Null until the spec could be read. */
+  plan: LoopPlan | null;
+  /** False: what the store knows of this loop has to be read before the next step. */
+  loaded: boolean;
+  /** Something failed that no retry repairs: it waits for another spec or for `resume`. */
+  blocked: { reason: string; sinceMs: number } | null;
   /** The newest entry of the cycles ref: `n` is the last cycle that was opened. */
   cycles: RefPosition | null;
   /** Where the fuse's ref stands. */
   fuse: RefPosition | null;
+  /** What the fuse's ref says; null when that is not known. */
+  recordedFuse: Pick<LoopState, 'consecutiveFailures' | 'paused'> | null;
+  opened: OpenedCycle | null;
+  /** A report that came before its cycle was known to have started. */
+  earlyReport: CycleFinished | null;
   running: RunningCycle | null;
   /** The one next cycle that requests coalesce into. */
   queued: { id: string; reason: string; by: string; requestedAtMs: number } | null;
@@ -73,6 +108,8 @@ export interface LoopState {
   dataHint: boolean;
   /** When the data program last answered. */
   dataAskedAtMs: number | null;
+  /** Key of the last notice that went out. */
+  toldKey: string | null;
   answers: [requestId: string, answer: Answer][];
   droppedSignals: number;
 }
@@ -94,11 +131,15 @@ export interface RefPosition {
 
 export interface LoopStatus {
   loop: string;
-  state: 'idle' | 'running' | 'paused' | 'finished';
+  state: 'idle' | 'running' | 'paused' | 'parked' | 'finished';
   specDigest: string;
   running: RunningCycle | null;
   queued: LoopState['queued'];
   paused: LoopState['paused'];
+  /** What failed and no retry repairs. */
+  blocked: LoopState['blocked'];
+  /** Commands that unblock it, one a line, when that is a person's to do. */
+  command: string | null;
   last: LoopState['last'];
   consecutiveFailures: number;
   finishedCycles: number;

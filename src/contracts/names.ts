@@ -45,6 +45,10 @@ export const refNames = {
   /** Digests that a rollback barred from this endpoint. */
   barred: (endpoint: string): string => `endpoints/${endpoint}/barred`,
   pin: (loop: string, n: number): string => `pins/${loop}/${n}`,
+  /** The one placement of an attempt; `id` is made from its name. */
+  job: (id: string): string => `jobs/${id}`,
+  /** A notice that went out; `id` is made from its key. */
+  notice: (loop: string, id: string): string => `notices/${loop}/${id}`,
 } as const;
 
 /** Names of loops, models, endpoints, slices: safe in workflow ids, paths, metrics labels and S3 keys. */

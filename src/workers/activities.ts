@@ -9,9 +9,10 @@ import { createGateActivities } from '../activities/gate.ts';
 import { createJobActivities } from '../activities/job.ts';
 import { createLoopActivities } from '../activities/loop.ts';
 import { ModelFolders } from '../activities/model-folders.ts';
+import { createNotifyActivities } from '../activities/notify.ts';
 import { createQuantizeActivities } from '../activities/quantize.ts';
 import { createTrainActivities } from '../activities/train.ts';
-import { machineName, type TaskQueue } from '../contracts/names.ts';
+import { hostQueue, machineName, type TaskQueue } from '../contracts/names.ts';
 import { createLocalRunner } from '../jobs/local/runner.ts';
 import { findTools } from '../jobs/local/tools.ts';
 import { channelsFromBlobs } from '../jobs/materialise.ts';
@@ -56,7 +57,8 @@ export async function createActivities({
     case 'control':
       return {
         ...createLoopActivities({ store, client }),
-        ...createCycleActivities({ store, client, secrets }),
+        ...createCycleActivities({ store, client }),
+        ...createNotifyActivities({ store, secrets }),
         ...createEndpointActivities({ store, pollMs: 200, leaving }),
       };
     case 'cpu': {
@@ -85,6 +87,7 @@ export async function createActivities({
         store,
         runners: { local },
         runnerOfQueue: 'local',
+        ...(queue === 'gpu' && { hostQueue: hostQueue(queue, hostName()) }),
         pollMs: 200,
         lostAfterMs,
         isOpen: (workflow) => isOpen(client, workflow),

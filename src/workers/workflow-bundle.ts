@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode } from '@temporalio/worker';
 
 const workflowsPath = fileURLToPath(new URL('../workflows/index.ts', import.meta.url));
+const payloadConverterPath = fileURLToPath(new URL('../workflows/payload-converter.ts', import.meta.url));
 const sources = ['../workflows/', '../contracts/'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)));
 
 /** The workflows as one bundle, made once per version of their code: bundling costs seconds of CPU, starting should not. */
@@ -28,7 +29,7 @@ export async function workflowBundle(home: string): Promise<{ codePath: string }
     )
   )
     return { codePath };
-  const { code } = await bundleWorkflowCode({ workflowsPath });
+  const { code } = await bundleWorkflowCode({ workflowsPath, payloadConverterPath });
   await mkdir(folder, { recursive: true });
   const unfinished = `${codePath}.${process.pid}`;
   await writeFile(unfinished, code);

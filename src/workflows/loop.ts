@@ -1,267 +1,214 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import {
-  ApplicationFailure,
   allHandlersFinished,
   CancellationScope,
   condition,
   continueAsNew,
   getExternalWorkflowHandle,
   isCancellation,
+  log,
   ParentClosePolicy,
   setCurrentDetails,
-  setHandler,
   startChild,
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import { failureTypes } from '../contracts/failures.ts';
-import type { CycleFinished, LoopInput } from '../contracts/messages.ts';
+import type { LoopInput, OpenedCycle } from '../contracts/messages.ts';
 import { taskQueues, workflowIds } from '../contracts/names.ts';
 import { searchAttributes } from '../contracts/search-attributes.ts';
-import { acceptSignal } from './accept-signal.ts';
 import { showAttention } from './attention.ts';
+import { Bell } from './bell.ts';
 import { retrainCycle } from './cycle.ts';
-import { decodeUpdate } from './decode.ts';
-import {
-  cycleFinishedSignal,
-  decodeCycleFinished,
-  decodeNewData,
-  decodeRequest,
-  decodeSetSpec,
-  loopStatusQuery,
-  newDataSignal,
-  pauseUpdate,
-  resumeUpdate,
-  retrainUpdate,
-  setSpecUpdate,
-} from './messages.ts';
+import { hearLoopMessages } from './loop-messages.ts';
 import { loopDetails } from './policies/details.ts';
 import { initialLoopState, LoopMachine, type LoopStep } from './policies/loop.ts';
+import { attentionOf, loopStatus, noticeOf } from './policies/loop-status.ts';
 import { control, probe } from './proxies.ts';
+import { rootCause } from './root-cause.ts';
 
 /**
  * `while (true) goto 3`: lives for years with bounded state. Every decision is the machine's (policies/loop); this file
- * wires messages to it and carries out what it says.
+ * carries out what it says. What fails for good does not end it: it waits for a person who repairs it.
  */
 export async function retrainingLoop(input: LoopInput): Promise<void> {
-  let machine: LoopMachine | undefined = input.state && new LoopMachine(input.loop, input.state);
-  /** Rises with everything that may change the next step. */
-  let revision = 0;
-  let recordedFuse = fuseOf(machine);
-
-  const loaded = async (): Promise<LoopMachine> => {
-    await condition(() => machine !== undefined);
-    return machine!;
-  };
-  const dropped = (): void => {
-    if (machine) machine.state.droppedSignals += 1;
-  };
-  const changed = <T>(answer: T): T => {
-    revision += 1;
-    return answer;
-  };
-
-  setHandler(retrainUpdate, async (request) => changed((await loaded()).retrain(request, Date.now())), {
-    validator: (request) => void decodeUpdate(decodeRequest, request),
-    description: 'Start a cycle now, or queue one: {requestId, reason, by}',
-  });
-  setHandler(pauseUpdate, async (request) => changed((await loaded()).pause(request, Date.now())), {
-    validator: (request) => void decodeUpdate(decodeRequest, request),
-    description: 'Start no further cycle: {requestId, reason, by}',
-  });
-  setHandler(resumeUpdate, async (request) => changed((await loaded()).resume(request)), {
-    validator: (request) => void decodeUpdate(decodeRequest, request),
-    description: 'End a pause and reset the fuse: {requestId, reason, by}',
-  });
-  setHandler(
-    setSpecUpdate,
-    async (request) => {
-      const ours = await loaded();
-      const { plan } = await control.loadLoop({ loop: input.loop, specDigest: request.specDigest });
-      return changed(ours.setSpec(request.requestId, request.specDigest, plan));
-    },
-    {
-      validator: (request) => void decodeUpdate(decodeSetSpec, request),
-      description: 'Use another spec from the next cycle on; `goto3 apply` sends it',
-    },
-  );
-  setHandler(newDataSignal, (message) => {
-    if (!acceptSignal(decodeNewData, message, dropped)) return;
-    if (machine) machine.state.dataHint = true;
-    changed(undefined);
-  });
-  setHandler(cycleFinishedSignal, (message) => {
-    const report = acceptSignal(decodeCycleFinished, message, dropped);
-    if (report && machine?.finished(report, Date.now())) changed(undefined);
-  });
-  setHandler(loopStatusQuery, () => {
-    if (!machine) throw ApplicationFailure.nonRetryable('the loop is still reading its spec', failureTypes.notYet);
-    return machine.status(Date.now());
-  });
-
-  if (!machine) {
-    const before = await control.loadLoop({ loop: input.loop, specDigest: input.specDigest });
-    const fresh = new LoopMachine(input.loop, initialLoopState(input.specDigest, before.plan));
-    const { position: fuse, consecutiveFailures, paused } = before.fuse;
-    const { cycles, finishedCycles, recent } = before;
-    Object.assign(fresh.state, { fuse, consecutiveFailures, paused, cycles, finishedCycles, recent });
-    recordedFuse = fuseOf(fresh);
-    machine = fresh;
-    upsertSearchAttributes([
-      { key: searchAttributes.model, value: before.plan.model },
-      { key: searchAttributes.endpoint, value: before.plan.endpoint },
-    ]);
-    if (before.unfinished) await startCycle(fresh, before.unfinished.n, before.unfinished.reason, before.unfinished.by);
-  }
-  const ours = machine;
-  if (input.state) await checkCycle();
+  const machine = new LoopMachine(input.loop, input.state ?? initialLoopState(input.specDigest));
+  const bell = new Bell({ loop: input.loop, n: null });
+  const messages = hearLoopMessages(machine);
+  /** Children do not follow a continue-as-new: what became of the cycle meanwhile? */
+  let looksAfterCycle = input.state !== undefined;
 
   try {
-    while (true) {
-      await showStatus();
-      const step = ours.next(Date.now());
-      if (step.kind === 'finish') break;
-      if (step.kind === 'start') await openAndStartCycle(step);
-      else await waitForChange(step);
-
-      if (workflowInfo().continueAsNewSuggested) {
-        await condition(allHandlersFinished);
-        await continueAsNew<typeof retrainingLoop>({
-          loop: input.loop,
-          specDigest: ours.state.specDigest,
-          state: ours.state,
-        });
+    let goesOn = true;
+    while (goesOn) {
+      try {
+        goesOn = await nextStep();
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        machine.block(rootCause(error), Date.now());
       }
+      if (workflowInfo().continueAsNewSuggested) await goOnAsNewRun();
     }
+    await condition(() => !bell.isRinging, '10s');
     await condition(allHandlersFinished);
   } catch (error) {
-    if (isCancellation(error)) await CancellationScope.nonCancellable(cancelRunningCycle);
+    if (isCancellation(error)) await CancellationScope.nonCancellable(() => cancelRunningCycle(machine));
     throw error;
   }
 
-  async function openAndStartCycle(step: Extract<LoopStep, { kind: 'start' }>): Promise<void> {
-    const expected = ours.state.cycles;
-    const { workflowId, runId } = workflowInfo();
-    const opened = await control.openCycle({
-      loop: input.loop,
-      expected,
-      operation: `${workflowId}/${runId}/open/${expected?.entry ?? 0}`,
-      reason: step.reason,
-      by: step.by,
-    });
-    ours.state.cycles = opened;
-    await startCycle(ours, opened.entry, step.reason, step.by);
-  }
-
-  async function startCycle(current: LoopMachine, n: number, reason: string, by: string): Promise<void> {
-    const { state } = current;
-    const workflowId = workflowIds.cycle(input.loop, n);
-    // Children do not follow a continue-as-new, so the cycle is abandoned to itself and reports by signal.
-    const runId = await startChild(retrainCycle, {
-      workflowId,
-      taskQueue: taskQueues.control,
-      parentClosePolicy: ParentClosePolicy.ABANDON,
-      args: [
-        {
-          loop: input.loop,
-          n,
-          specDigest: state.specDigest,
-          reason,
-          by,
-          inconclusiveBefore: state.consecutiveInconclusive,
-        },
-      ],
-      staticSummary: `cycle ${n} of ${input.loop}: ${reason}`.slice(0, 200),
-      typedSearchAttributes: [
-        { key: searchAttributes.model, value: state.plan.model },
-        ...(state.plan.endpoint ? [{ key: searchAttributes.endpoint, value: state.plan.endpoint }] : []),
-      ],
-    }).then(
-      (child) => child.firstExecutionRunId,
-      async (error) => {
-        // An earlier life of this loop started it, and it runs on: its report will come here.
-        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-        return (await control.describeCycle({ workflowId, runId: null })).runId;
-      },
-    );
-    current.started({ n, workflowId, runId, reason, startedAtMs: Date.now() }, state.cycles!, Date.now());
+  /** False: all cycles have run. */
+  async function nextStep(): Promise<boolean> {
+    if (looksAfterCycle) {
+      looksAfterCycle = false;
+      await checkCycle(machine);
+    }
+    await recordFuse(machine);
+    show(machine);
+    tellWhoIsOnCall();
+    // From here to the wait nothing may be awaited: what changes meanwhile would go unnoticed.
+    const step = machine.next(Date.now());
+    if (step.kind === 'load') await load(machine);
+    else if (step.kind === 'open') await openCycle(machine, step);
+    else if (step.kind === 'start') await startCycle(machine, step.cycle);
+    else if (step.kind === 'wait') await waitForChange(step);
+    return step.kind !== 'finish';
   }
 
   /** One wait on timer OR new data OR the cycle OR a person. */
   async function waitForChange(step: Extract<LoopStep, { kind: 'wait' }>): Promise<void> {
-    const seen = revision;
+    const seen = messages.revision;
     const waiting = new CancellationScope({ cancellable: true });
     const outcome = await waiting.run(async () => {
       const something = condition(
-        () => revision !== seen,
+        () => messages.revision !== seen,
         step.untilMs === null ? '365d' : Math.max(1, step.untilMs - Date.now()),
       );
       const event = something.then((happened) => (happened ? ('message' as const) : ('time' as const)));
-      const first = await Promise.race(step.watchData ? [event, watchData()] : [event]);
-      waiting.cancel();
-      return first;
+      try {
+        return await Promise.race(step.watchData ? [event, watchData(machine)] : [event]);
+      } finally {
+        waiting.cancel();
+      }
     });
-    if (outcome === 'time' && step.checkCycle) await checkCycle();
+    if (outcome === 'time' && step.checkCycle) await checkCycle(machine);
   }
 
-  /** Asks the data program; its answer may be a trigger. Cancelled with the wait it belongs to. */
-  async function watchData(): Promise<'data'> {
-    ours.state.dataHint = false;
-    const askedAtMs = Date.now();
-    const waitMs = ours.state.plan.pollMs;
-    const found = await probe.probeData.executeWithOptions({ summary: 'is there new data?' }, [
-      { loop: input.loop, specDigest: ours.state.specDigest, waitMs },
-    ]);
-    ours.dataAsked(found.trigger, askedAtMs, Date.now());
-    return 'data';
-  }
-
-  /** A cycle that was terminated sends no report: it counts as failed. */
-  async function checkCycle(): Promise<void> {
-    const { running } = ours.state;
-    if (!running) return;
-    const cycle = await control.describeCycle({ workflowId: running.workflowId, runId: running.runId });
-    if (cycle.open || ours.state.running?.n !== running.n) return;
-    const detail = `its workflow ended as ${cycle.status} without a report`;
-    await control.reportLostCycle({
-      loop: input.loop,
-      n: running.n,
-      reason: running.reason,
-      startedAtMs: running.startedAtMs,
-      detail,
+  function tellWhoIsOnCall(): void {
+    const notice = noticeOf(machine, Date.now());
+    if (!notice) return;
+    bell.ring(machine.state.specDigest, notice, () => {
+      machine.state.toldKey = notice.key;
+      // Another one may have become due meanwhile.
+      messages.changed();
     });
-    const lost: CycleFinished = {
-      n: running.n,
-      outcome: 'failed',
-      detail,
-      failed: true,
-      inconclusive: false,
-      gpuHours: 0,
-    };
-    ours.finished(lost, Date.now());
   }
 
-  async function cancelRunningCycle(): Promise<void> {
-    const { running } = ours.state;
-    if (!running) return;
-    await getExternalWorkflowHandle(running.workflowId)
-      .cancel()
-      .catch(() => undefined);
-    while (ours.state.running) if (!(await condition(() => ours.state.running === null, '1m'))) await checkCycle();
-  }
-
-  async function showStatus(): Promise<void> {
-    const now = Date.now();
-    setCurrentDetails(loopDetails(ours.status(now)));
-    showAttention(ours.attention(now));
-    const fuse = fuseOf(ours);
-    if (fuse === recordedFuse) return;
-    recordedFuse = fuse;
-    const { consecutiveFailures, paused, fuse: expected } = ours.state;
-    const operation = `${workflowInfo().workflowId}/fuse/${(expected?.entry ?? 0) + 1}`;
-    ours.state.fuse = await control.recordFuse({ loop: input.loop, expected, consecutiveFailures, paused, operation });
+  async function goOnAsNewRun(): Promise<void> {
+    await condition(allHandlersFinished);
+    await condition(() => !bell.isRinging, '10s');
+    const { loop } = input;
+    const { state } = machine;
+    await continueAsNew<typeof retrainingLoop>({ loop, specDigest: state.specDigest, state });
   }
 }
 
-const fuseOf = (machine: LoopMachine | undefined): string =>
-  JSON.stringify(machine ? [machine.state.consecutiveFailures, machine.state.paused] : []);
+/** Begins, or begins again after something was repaired, with what the store says. */
+async function load(machine: LoopMachine): Promise<void> {
+  const { specDigest } = machine.state;
+  machine.load(await control.loadLoop({ loop: machine.loop, specDigest }), specDigest);
+  const { plan } = machine.state;
+  if (!plan) return;
+  upsertSearchAttributes([
+    { key: searchAttributes.model, value: plan.model },
+    { key: searchAttributes.endpoint, value: plan.endpoint },
+  ]);
+}
+
+/** The number is taken in the store first, so that nothing can ever run under it a second time. */
+async function openCycle(machine: LoopMachine, { reason, by }: { reason: string; by: string }): Promise<void> {
+  const { specDigest, cycles: expected } = machine.state;
+  const { workflowId, runId } = workflowInfo();
+  const operation = `${workflowId}/${runId}/open/${expected?.entry ?? 0}`;
+  const position = await control.openCycle({ loop: machine.loop, expected, specDigest, operation, reason, by });
+  machine.opened({ n: position.entry, specDigest, reason, by }, position);
+}
+
+async function startCycle(machine: LoopMachine, { n, specDigest, reason, by }: OpenedCycle): Promise<void> {
+  const { plan, consecutiveInconclusive: inconclusiveBefore } = machine.state;
+  const { loop } = machine;
+  const workflowId = workflowIds.cycle(loop, n);
+  // Children do not follow a continue-as-new, so the cycle is abandoned to itself and reports by signal.
+  const runId = await startChild(retrainCycle, {
+    workflowId,
+    taskQueue: taskQueues.control,
+    parentClosePolicy: ParentClosePolicy.ABANDON,
+    args: [{ loop, n, specDigest, reason, by, inconclusiveBefore }],
+    staticSummary: `cycle ${n} of ${loop}: ${reason}`.slice(0, 200),
+    typedSearchAttributes: [
+      { key: searchAttributes.model, value: plan!.model },
+      ...(plan!.endpoint ? [{ key: searchAttributes.endpoint, value: plan!.endpoint }] : []),
+    ],
+  }).then(
+    (child) => child.firstExecutionRunId,
+    async (error) => {
+      // An earlier life of this loop started it, and it runs on: its report will come here.
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      return (await control.describeCycle({ workflowId, runId: null })).runId;
+    },
+  );
+  machine.started({ n, workflowId, runId, reason, startedAtMs: Date.now() }, Date.now());
+}
+
+/** Asks the data program; its answer may be a trigger. Cancelled with the wait it belongs to. */
+async function watchData(machine: LoopMachine): Promise<'data'> {
+  const { state, loop } = machine;
+  state.dataHint = false;
+  const askedAtMs = Date.now();
+  const found = await probe.probeData.executeWithOptions({ summary: 'is there new data?' }, [
+    { loop, specDigest: state.specDigest, waitMs: state.plan!.pollMs },
+  ]);
+  machine.dataAsked(found.trigger, askedAtMs, Date.now());
+  return 'data';
+}
+
+/** A cycle that was terminated sends no report: it counts as failed. One whose report got lost has it in the store. */
+async function checkCycle(machine: LoopMachine): Promise<void> {
+  const { running } = machine.state;
+  if (!running) return;
+  const { n, workflowId, runId, reason, startedAtMs } = running;
+  const cycle = await control.describeCycle({ workflowId, runId });
+  if (cycle.open || machine.state.running?.n !== n) return;
+  const detail = `its workflow ended as ${cycle.status} without a report`;
+  const report = await control.reportLostCycle({ loop: machine.loop, n, reason, startedAtMs, detail });
+  machine.finished(report, Date.now());
+}
+
+async function cancelRunningCycle(machine: LoopMachine): Promise<void> {
+  const { running } = machine.state;
+  if (!running) return;
+  const look = async (): Promise<void> =>
+    await checkCycle(machine).catch((error: unknown) => {
+      log.warn('cannot look after the cycle', { loop: machine.loop, problem: rootCause(error) });
+    });
+  await getExternalWorkflowHandle(running.workflowId)
+    .cancel()
+    .catch(() => undefined);
+  // One that was terminated will say nothing.
+  await look();
+  while (machine.state.running) if (!(await condition(() => machine.state.running === null, '1m'))) await look();
+}
+
+/** A pause and the failures in a row outlive the workflow. */
+async function recordFuse(machine: LoopMachine): Promise<void> {
+  const fuse = machine.fuseToRecord();
+  if (!fuse) return;
+  const expected = machine.state.fuse;
+  const { workflowId, runId } = workflowInfo();
+  const operation = `${workflowId}/${runId}/fuse/${(expected?.entry ?? 0) + 1}`;
+  machine.fuseRecorded(fuse, await control.recordFuse({ loop: machine.loop, expected, ...fuse, operation }));
+}
+
+function show(machine: LoopMachine): void {
+  const now = Date.now();
+  setCurrentDetails(loopDetails(loopStatus(machine, now)));
+  showAttention(attentionOf(machine, now)?.kind ?? null);
+}

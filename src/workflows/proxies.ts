@@ -7,6 +7,7 @@ import type {
   GateActivities,
   JobActivities,
   LoopActivities,
+  NotifyActivities,
   QuantizeActivities,
   TrainActivities,
 } from '../contracts/activities.ts';
@@ -25,6 +26,15 @@ export const control = proxyActivities<
   taskQueue: taskQueues.control,
   startToCloseTimeout: '1m',
   retry: patiently,
+});
+
+/** A webhook may be away for a while; nothing waits for it that long, and a day later nobody wants to hear it. */
+export const notifying = proxyActivities<NotifyActivities>({
+  taskQueue: taskQueues.control,
+  startToCloseTimeout: '1m',
+  scheduleToCloseTimeout: '1d',
+  cancellationType: ActivityCancellationType.TRY_CANCEL,
+  retry: { initialInterval: '250ms', backoffCoefficient: 2, maximumInterval: '5m' },
 });
 
 /** Watches an endpoint; cancelled when something more urgent comes. */
@@ -58,21 +68,45 @@ export const probe = proxyActivities<Pick<DataActivities, 'probeData'>>({
   retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '5m' },
 });
 
-/** Jobs: `submit` on the runner's queue, the rest where the job is. */
+/** Any worker of the runner's queue decides where a job goes. */
+export const placing = (taskQueue: string) =>
+  proxyActivities<Pick<JobActivities, 'placeJob'>>({
+    taskQueue,
+    startToCloseTimeout: '1m',
+    heartbeatTimeout: '30s',
+    cancellationType: ActivityCancellationType.TRY_CANCEL,
+    retry: patiently,
+  });
+
+/** A host that stays away this long is lost; its job's wrapper has ended the program by then. */
+const hostIsLostAfter = '1h';
+
+/** Starts the job where it was placed. Whoever cancels a submit withdraws it, so that one that is late starts nothing. */
 export const submitting = (taskQueue: string) =>
   proxyActivities<Pick<JobActivities, 'submitJob'>>({
     taskQueue,
     startToCloseTimeout: '5m',
+    scheduleToStartTimeout: hostIsLostAfter,
+    heartbeatTimeout: '30s',
+    cancellationType: ActivityCancellationType.TRY_CANCEL,
+    retry: patiently,
+  });
+
+/** Where a submit cannot be carried out, its withdrawal may not be either; a person who cancels must not wait for ever. */
+export const withdrawing = (taskQueue: string) =>
+  proxyActivities<Pick<JobActivities, 'withdrawJob'>>({
+    taskQueue,
+    startToCloseTimeout: '30m',
+    scheduleToCloseTimeout: '1h',
     heartbeatTimeout: '30s',
     retry: patiently,
   });
 
 export const attending = (taskQueue: string) =>
-  proxyActivities<Omit<JobActivities, 'submitJob'>>({
+  proxyActivities<Omit<JobActivities, 'placeJob' | 'submitJob' | 'withdrawJob'>>({
     taskQueue,
     startToCloseTimeout: '30d',
-    // A host that stays away this long is lost; its job's wrapper has ended the program by then.
-    scheduleToStartTimeout: '1h',
+    scheduleToStartTimeout: hostIsLostAfter,
     heartbeatTimeout: '15s',
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     retry: patiently,

@@ -75,7 +75,7 @@ describe('phases of a cycle', () => {
     assert.deepEqual(children, ['job/spam/1/train']);
     assert.deepEqual(spans, [
       { phase: 'data', fromMs: 10, toMs: 60 },
-      { phase: 'waiting', fromMs: 75, toMs: 95 },
+      { phase: 'waiting', fromMs: 70, toMs: 95 },
       { phase: 'data', fromMs: 96, toMs: 99 },
       { phase: 'rollout', fromMs: 305, toMs: 390 },
     ]);

@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Client } from '@temporalio/client';
 import { createCycleActivities } from '../../src/activities/cycle.ts';
 import type { CycleActivities, CyclePlan } from '../../src/contracts/activities.ts';
@@ -15,9 +13,9 @@ describe('cycle activities', () => {
   let cycle: CycleActivities;
   beforeEach(async () => {
     house = await House.open();
-    const { store, programs } = house;
+    const { store } = house;
     // What needs a server is tested with one, in temporal.test.ts.
-    cycle = createCycleActivities({ store, client: undefined as unknown as Client, secrets: programs.secrets });
+    cycle = createCycleActivities({ store, client: undefined as unknown as Client });
   });
   afterEach(() => house.close());
 
@@ -124,78 +122,6 @@ describe('cycle activities', () => {
         run(cycle.crownChampion, { ...input, plan: { ...plan, n: 2 } }),
         failure('RefConflict', 'models/spam-filter/champion'),
       );
-    });
-  });
-
-  describe('the webhook', () => {
-    let server: Server;
-    let posts: { path: string | undefined; body: unknown }[];
-    let status: number;
-    beforeEach(async () => {
-      posts = [];
-      status = 204;
-      server = createServer((request: IncomingMessage, response) => {
-        const chunks: Buffer[] = [];
-        request.on('data', (chunk: Buffer) => chunks.push(chunk));
-        request.on('end', () => {
-          posts.push({ path: request.url, body: JSON.parse(Buffer.concat(chunks).toString()) });
-          response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end('x'.repeat(100));
-        });
-      });
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      house.secrets.set('oncall', `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook/s3cr3t-token`);
-    });
-    afterEach(async () => {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    });
-
-    const notify = async (attempt = 1, event: 'parked' | 'rolledBack' = 'parked') => {
-      const spec = await house.apply({ notify: { on: ['parked'], webhook: { secret: 'oncall' } } });
-      const input = { plan: await house.plan(spec), event, text: 'it waits', command: 'goto3 cycle retry spam/1' };
-      await run(cycle.notify, input, { attempt });
-    };
-    const hides = (message: RegExp) => (error: Error) => {
-      assert.match(error.message, message);
-      assert.doesNotMatch(`${error.message} ${error.stack} ${String(error.cause)}`, /s3cr3t|127\.0\.0\.1/);
-      return true;
-    };
-
-    it('gets what happened and the command that unblocks it', async () => {
-      await notify();
-      assert.deepEqual(posts, [
-        {
-          path: '/hook/s3cr3t-token',
-          body: { event: 'parked', loop: 'spam', cycle: 1, text: 'it waits', command: 'goto3 cycle retry spam/1' },
-        },
-      ]);
-    });
-
-    it('gets nothing that the spec does not ask for', async () => {
-      await notify(1, 'rolledBack');
-      const plan = await house.plan(await house.apply());
-      await run(cycle.notify, { plan, event: 'parked', text: 'it waits', command: null });
-      assert.deepEqual(posts, []);
-    });
-
-    it('that refuses, redirects or is away is asked again, and its address is in no error', async () => {
-      status = 500;
-      await assert.rejects(notify(), hides(/the webhook answered 500/));
-      status = 302;
-      await assert.rejects(notify(), hides(/the webhook did not answer/));
-      house.secrets.set('oncall', 'http://127.0.0.1:1/s3cr3t');
-      await assert.rejects(notify(), hides(/the webhook did not answer/));
-      house.secrets.set('oncall', 'no address: s3cr3t');
-      await assert.rejects(notify(), hides(/the webhook did not answer/));
-      house.secrets.delete('oncall');
-      await assert.rejects(notify(), hides(/no secret oncall/));
-    });
-
-    it('does not hold the cycle for ever', async () => {
-      status = 500;
-      await assert.rejects(notify(2));
-      await notify(3);
-      assert.equal(posts.length, 2);
     });
   });
 });

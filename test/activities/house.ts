@@ -149,11 +149,7 @@ export class House {
   async plan(specDigest: Digest, n = 1, inconclusiveBefore = 0): Promise<CyclePlan> {
     const { store } = this;
     // beginCycle asks the store alone.
-    const cycle = createCycleActivities({
-      store,
-      client: undefined as unknown as Client,
-      secrets: this.programs.secrets,
-    });
+    const cycle = createCycleActivities({ store, client: undefined as unknown as Client });
     const input = { loop: this.loop, n, specDigest, reason: 'test', by: 'tester', inconclusiveBefore };
     return await run(cycle.beginCycle, input);
   }

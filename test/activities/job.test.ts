@@ -55,14 +55,14 @@ describe('job activities on the local runner', () => {
       nice: 0,
       ...changes,
     });
+  const place = async (name: string, program: ProgramName, changes: Partial<JobSpec> = {}) => {
+    const specDigest = await specOf(program, changes);
+    const { spec } = await run(jobs.placeJob, { name, specDigest, resources, checkpoint: null });
+    return { spec };
+  };
   const submit = async (program: ProgramName, changes: Partial<JobSpec> = {}): Promise<JobRef> => {
     names += 1;
-    const input = {
-      specDigest: await specOf(program, changes),
-      name: `spam/${names}/train/1`,
-      resources,
-      checkpoint: null,
-    };
+    const input = await place(`spam/${names}/train/1`, program, changes);
     const ref = await run(jobs.submitJob, input);
     assert.deepEqual(await run(jobs.submitJob, input), ref, 'a submit whose reply was lost finds its job');
     return ref;
@@ -188,7 +188,8 @@ describe('job activities on the local runner', () => {
 
   it('hands the checkpoint of an attempt to the next one', async () => {
     const specDigest = await specOf('steps.mjs', { hyperparameters: { hangat: '3' } });
-    const first = await run(jobs.submitJob, { specDigest, name: 'spam/90/train/1', resources, checkpoint: null });
+    const attempt = { specDigest, name: 'spam/90/train/1', resources, checkpoint: null };
+    const first = await run(jobs.submitJob, await run(jobs.placeJob, attempt));
     await eventually('two steps are done', async () =>
       (await readFile(join(local.folderOf(first).container.checkpoints, 'step.json'), 'utf8').catch(() => '')).includes(
         '2',
@@ -199,7 +200,8 @@ describe('job activities on the local runner', () => {
     assert.deepEqual(await run(jobs.saveCheckpoint, { ref: first }), { checkpoint }, 'twice is once');
 
     const onwards = await specOf('steps.mjs');
-    const second = await run(jobs.submitJob, { specDigest: onwards, name: 'spam/90/train/2', resources, checkpoint });
+    const next = { specDigest: onwards, name: 'spam/90/train/2', resources, checkpoint };
+    const second = await run(jobs.submitJob, await run(jobs.placeJob, next));
     assert.equal((await run(jobs.awaitJob, { ref: second })).state, 'succeeded');
     const { model } = await run(jobs.collectJob, { ref: second });
     const [file] = await getJson(house.store, FileList, model!);
@@ -239,11 +241,52 @@ describe('job activities on the local runner', () => {
 
   it('refuses another spec under the same name, and a runner that this worker has not', async () => {
     const ref = await submit('count.sh');
-    const other = { specDigest: await specOf('hang.sh'), name: ref.name, resources, checkpoint: null };
-    await assert.rejects(run(jobs.submitJob, other), failure('JobConflict', `job ${ref.name} exists`));
+    const spec = await getJson(house.store, JobSpec, await specOf('hang.sh'));
+    const other = await putJson(house.store, JobSpec, { ...spec, name: ref.name });
+    await assert.rejects(run(jobs.submitJob, { spec: other }), failure('JobConflict', `job ${ref.name} exists`));
     await assert.rejects(
       run(jobs.awaitJob, { ref: { ...ref, runner: 'slurm' } }),
       failure('InvalidInput', 'this worker has no runner "slurm"'),
     );
+  });
+
+  it('places an attempt once: another worker and another life get the host and the resources of the first', async () => {
+    const [a, b] = ['gpu@host-a', 'gpu@host-b'].map((hostQueue) => createJobActivities({ ...deps, hostQueue }));
+    const specDigest = await specOf('count.sh');
+    const attempt = { name: 'spam/91/train/1', specDigest, resources, checkpoint: null };
+    const first = await run(a!.placeJob, attempt);
+    assert.deepEqual(first, { spec: first.spec, queue: 'gpu@host-a', resources, isForeign: false });
+    const bigger = { ...resources, memoryBytes: 2 ** 30 };
+    assert.deepEqual(await run(b!.placeJob, { ...attempt, resources: bigger }), first);
+    const placed = await getJson(house.store, JobSpec, first.spec);
+    assert.deepEqual([placed.name, placed.resources], [attempt.name, resources]);
+
+    const other = await run(b!.placeJob, { ...attempt, specDigest: await specOf('hang.sh') });
+    assert.deepEqual(other, { ...first, isForeign: true });
+    // A name that is no ref's name, as workloads have them; racing workers agree.
+    const racing = { ...attempt, name: 'Workload/Simulate/1' };
+    const [x, y] = await Promise.all([run(a!.placeJob, racing), run(b!.placeJob, racing)]);
+    assert.deepEqual(x, y);
+  });
+
+  it('withdraws a job that runs, one that has not started, and one whose submit is still on its way', async () => {
+    const running = await place('spam/92/train/1', 'save-on-term.sh');
+    const ref = await run(jobs.submitJob, running);
+    await eventually('it runs', async () => (await stateOf(ref)) === 'running');
+    await run(jobs.withdrawJob, running);
+    await run(jobs.withdrawJob, running);
+    assert.equal(await stateOf(ref), 'cancelled');
+    assert.equal(await runs(ref), 1);
+
+    const late = await place('spam/93/train/1', 'save-on-term.sh');
+    await run(jobs.withdrawJob, late);
+    const found = await run(jobs.submitJob, late);
+    assert.equal((await run(jobs.awaitJob, { ref: found })).state, 'cancelled');
+    assert.equal(await runs(found), 0, 'its program never ran');
+
+    const racing = await place('spam/94/train/1', 'save-on-term.sh');
+    const [submitted] = await Promise.all([run(jobs.submitJob, racing), run(jobs.withdrawJob, racing)]);
+    await run(jobs.withdrawJob, racing);
+    assert.equal(await stateOf(submitted), 'cancelled');
   });
 });

@@ -18,6 +18,15 @@ function dying(store: Store, atRef: string, when: 'before' | 'after'): Store {
   const alive = (): void => {
     if (isDead) throw new StoreUnavailable('EIO', 'reach', 'the store', undefined);
   };
+  const move = async <T>(name: string, write: () => Promise<T>): Promise<T> => {
+    const isLast = name === atRef;
+    isDead = isLast && when === 'before';
+    alive();
+    const moved = await write();
+    isDead = isLast;
+    alive();
+    return moved;
+  };
   return {
     ...store,
     refs: {
@@ -25,9 +34,9 @@ function dying(store: Store, atRef: string, when: 'before' | 'after'): Store {
         alive();
         return await store.refs.read(...input);
       },
-      async *history(name) {
+      async *history(...input) {
         alive();
-        yield* store.refs.history(name);
+        yield* store.refs.history(...input);
       },
       list: (prefix) => store.refs.list(prefix),
       async compareAndSet(...input) {
@@ -84,7 +93,8 @@ describe('a worker that dies around an effect', () => {
       return { logs: [refNames.champion('spam-filter')], act };
     },
     openCycle: async () => {
-      const input = { loop: 'spam', expected: null, operation: 'run/open/0', reason: 'new rows', by: 'trigger' };
+      const specDigest = await house.apply();
+      const input = { loop: 'spam', expected: null, specDigest, operation: 'run/open/0', reason: 'new', by: 'trigger' };
       return { logs: [refNames.cycles('spam')], act: (store) => run(loopOf(store).openCycle, input) };
     },
     reportLostCycle: async () => {
@@ -125,7 +135,7 @@ describe('a worker that dies around an effect', () => {
   };
   // None of these asks the server.
   const noServer = undefined as unknown as Client;
-  const cycleOf = (store: Store) => createCycleActivities({ store, client: noServer, secrets: house.programs.secrets });
+  const cycleOf = (store: Store) => createCycleActivities({ store, client: noServer });
   const loopOf = (store: Store) => createLoopActivities({ store, client: noServer });
   const endpointOf = (store: Store) => createEndpointActivities({ store, pollMs: 20 });
 

@@ -57,9 +57,9 @@ describe('activities that talk to Temporal', () => {
   });
   beforeEach(async () => {
     house = await House.open();
-    const { store, programs } = house;
+    const { store } = house;
     loop = createLoopActivities({ store, client: env.client });
-    cycle = createCycleActivities({ store, client: env.client, secrets: programs.secrets });
+    cycle = createCycleActivities({ store, client: env.client });
   });
   afterEach(() => house.close());
 
@@ -151,7 +151,8 @@ describe('activities that talk to Temporal', () => {
         ...{ loop: 'closed', cycle: 1, reason: 'test', outcome: 'failed', detail: 'x'.repeat(1_000), gpuHours: 0 },
         startedAt: (await handle.describe()).startTime.toISOString(),
       };
-      const { report } = await run(cycle.closeCycle, { plan: null, input, draft });
+      const { report, finished } = await run(cycle.closeCycle, { plan: null, input, draft });
+      assert.deepEqual([finished.n, finished.outcome, finished.failed], [1, 'failed', true]);
       const { phasesMs, startedAt, endedAt } = await getManifest(house.store, report, 'CycleReport');
       assert.ok(
         phasesMs.waiting! >= 300 && phasesMs.data! > 0 && phasesMs.orchestration! > 0,
@@ -160,14 +161,20 @@ describe('activities that talk to Temporal', () => {
       const total = Object.values(phasesMs).reduce((a, b) => a + b, 0);
       assert.ok(Math.abs(total - (Date.parse(endedAt) - Date.parse(startedAt))) < 1);
 
-      assert.deepEqual(await run(cycle.closeCycle, { plan: null, input, draft }), { report });
+      assert.deepEqual(await run(cycle.closeCycle, { plan: null, input, draft }), { report, finished });
+      const late = { ...draft, outcome: 'cancelled' as const };
+      const again = await run(cycle.closeCycle, { plan: null, input, draft: late });
+      assert.deepEqual(again.finished, finished, 'what was reported once stays');
       assert.equal((await house.store.refs.read(refNames.reports('closed')))?.entry, 1);
     });
   });
 
   describe('of a loop', () => {
     const open = async (expected: Awaited<ReturnType<LoopActivities['openCycle']>> | null, operation: string) =>
-      await run(loop.openCycle, { loop: 'spam', expected, operation, reason: 'new rows', by: 'trigger' });
+      await run(loop.openCycle, {
+        ...{ loop: 'spam', expected, specDigest: digestOf('spec'), operation },
+        ...{ reason: 'new rows', by: 'trigger' },
+      });
     const load = async () => await run(loop.loadLoop, { loop: 'spam', specDigest: await house.apply() });
     const lost = (n: number) =>
       run(loop.reportLostCycle, {
@@ -194,8 +201,10 @@ describe('activities that talk to Temporal', () => {
       assert.deepEqual([fresh.plan.endpoint, fresh.plan.pollMs], ['mail', null]);
 
       const first = await open(null, 'run-1/open/0');
-      assert.deepEqual((await load()).unfinished, { n: 1, reason: 'new rows', by: 'trigger' });
-      await lost(1);
+      const unfinished = { n: 1, specDigest: digestOf('spec'), reason: 'new rows', by: 'trigger' };
+      assert.deepEqual((await load()).unfinished, unfinished, 'with the spec that it was opened with');
+      const { outcome, failed, detail } = await lost(1);
+      assert.deepEqual([outcome, failed, detail], ['failed', true, 'terminated']);
       await lost(1);
       const after = await load();
       assert.deepEqual(

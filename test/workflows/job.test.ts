@@ -77,4 +77,76 @@ describe('job', () => {
     await assert.rejects(handle.result(), WorkflowFailedError);
     assert.deepEqual(worlds.of('stopped').cancelledJobs, ['stopped/1/train/1']);
   });
+
+  const cancelled = async (handle: Awaited<ReturnType<typeof start>>) =>
+    await assert.rejects(
+      handle.result(),
+      (error: unknown) => error instanceof WorkflowFailedError && /cancel/i.test(error.cause?.message ?? ''),
+    );
+
+  it('ends when it is cancelled while its submit keeps failing', async () => {
+    const world = worlds.of('stuck');
+    world.failsForNowAt = 'submitJob';
+    const handle = await start('stuck');
+    await eventually('submit fails', async () => world.calls.includes('submitJob'));
+    await handle.cancel();
+    await cancelled(handle);
+    assert.deepEqual([world.jobs, world.withdrawnJobs], [[], ['stuck/1/train/1']]);
+  });
+
+  it('leaves no job when it is cancelled while the replies of its submit get lost', async () => {
+    const world = worlds.of('unheard');
+    world.losesReplyAt = 'submitJob';
+    const handle = await start('unheard');
+    await eventually('the job is there', async () => world.jobs.length === 1);
+    await handle.cancel();
+    await cancelled(handle);
+    assert.deepEqual([world.jobs, world.withdrawnJobs], [[], ['unheard/1/train/1']]);
+  });
+
+  it('takes what cannot be submitted for a user error', async () => {
+    worlds.of('refused').failsAt = 'submitJob';
+    const result = await (await start('refused')).result();
+    assert.deepEqual([result.state, result.failureClass], ['failed', 'userError']);
+    assert.match(result.reason, /submitJob is broken/);
+  });
+
+  it('adopts an attempt that an earlier life made with other resources, and forgets what it failed of', async () => {
+    const world = worlds.of('reborn');
+    const spec = digestOf('as placed then');
+    const then = { ...resources, memoryBytes: 500 };
+    world.attempts.set(spec, { name: 'reborn/1/train/1', resources: then, checkpoint: null });
+    world.placements.set('reborn/1/train/1', { spec, queue: null, resources: then, isForeign: false });
+    const result = await (await start('reborn')).result();
+    assert.deepEqual([result.state, result.attempts], ['succeeded', 1], 'it is not trained twice');
+
+    const unlucky = worlds.of('unlucky');
+    unlucky.attempts.set(spec, { name: 'unlucky/1/train/1', resources: then, checkpoint: null });
+    unlucky.placements.set('unlucky/1/train/1', {
+      spec: digestOf('u'),
+      queue: null,
+      resources: then,
+      isForeign: false,
+    });
+    unlucky.attempts.set(digestOf('u'), { name: 'unlucky/1/train/1', resources: then, checkpoint: null });
+    unlucky.jobEnds = [{ state: 'failed', failureClass: 'outOfMemory', reason: 'oom' }];
+    await (await start('unlucky')).result();
+    assert.deepEqual(
+      unlucky.jobs.map(({ name, resources: { memoryBytes } }) => [name, memoryBytes]),
+      [
+        ['unlucky/1/train/1', 500],
+        ['unlucky/1/train/2', 1_000],
+      ],
+    );
+  });
+
+  it('passes over a name that belongs to an attempt at something else, once that is gone', async () => {
+    const world = worlds.of('foreign');
+    const spec = digestOf('something else');
+    world.attempts.set(spec, { name: 'foreign/1/train/1', resources, checkpoint: null });
+    world.placements.set('foreign/1/train/1', { spec, queue: null, resources, isForeign: true });
+    const result = await (await start('foreign')).result();
+    assert.deepEqual([result.state, result.lastAttempt], ['succeeded', 2]);
+    assert.deepEqual(world.withdrawnJobs, ['foreign/1/train/1']);
+  });
 });

@@ -14,7 +14,9 @@ import type {
   GateActivities,
   GateResult,
   JobActivities,
+  JobPlacement,
   LoopActivities,
+  NotifyActivities,
   QuantizeActivities,
   ReportDraft,
   TrainActivities,
@@ -22,9 +24,23 @@ import type {
 import type { Digest } from '../../src/contracts/digest.ts';
 import type { DesiredState } from '../../src/contracts/endpoint.ts';
 import { failureTypes } from '../../src/contracts/failures.ts';
-import type { Answer, DeployRequest, LoopPlan, RefPosition } from '../../src/contracts/messages.ts';
+import type { JobResources } from '../../src/contracts/job.ts';
+import type {
+  Answer,
+  DeployRequest,
+  LoopPlan,
+  Notice,
+  OpenedCycle,
+  RefPosition,
+} from '../../src/contracts/messages.ts';
 
 export const digestOf = (text: string): Digest => `sha256:${createHash('sha256').update(text).digest('hex')}`;
+
+interface Attempt {
+  name: string;
+  resources: JobResources;
+  checkpoint: unknown;
+}
 
 /**
  * Activities without a world behind them: workflows alone are under test here. One instance per loop or endpoint, found
@@ -43,10 +59,11 @@ export class World {
     gpuHoursPerDay: 100,
     pauseAfterFailures: 3,
     cycles: null,
+    notifyOn: [],
   };
   cycle: Partial<CyclePlan> = {};
   cycles: RefPosition | null = null;
-  unfinished: { n: number; reason: string; by: string } | null = null;
+  unfinished: OpenedCycle | null = null;
   fuse: { consecutiveFailures: number; paused: unknown } | null = null;
   reports: ReportDraft[] = [];
   deploys: DeployRequest[] = [];
@@ -54,7 +71,10 @@ export class World {
   problems: DataProblem[] = [];
   gate: Partial<GateResult> = {};
   jobEnds: Partial<AwaitedJob>[] = [];
-  jobs: { name: string; resources: unknown; checkpoint: unknown }[] = [];
+  jobs: Attempt[] = [];
+  /** By the digest of their spec. */
+  attempts = new Map<string, Attempt>();
+  withdrawnJobs: string[] = [];
   cancelledJobs: string[] = [];
   jobHangs = false;
   desired: { position: RefPosition; state: DesiredState } | null = null;
@@ -64,10 +84,16 @@ export class World {
   probation: 'passed' | 'rollback' | 'pending' = 'pending';
   trigger: string | null = null;
   deployAnswer: Answer | null = null;
-  /** Whether the next output of the evaluation program cannot be judged. */
-  badEvaluations: boolean[] = [];
+  notices: Notice[] = [];
+  webhookIsAway = false;
+  /** Attempts that another life of the workflow has placed. */
+  placements = new Map<string, JobPlacement>();
   /** This activity fails for good. */
   failsAt: string | null = null;
+  /** This activity fails, and may succeed when it is tried again. */
+  failsForNowAt: string | null = null;
+  /** What the next call of this activity throws away its reply of, having done its work. */
+  losesReplyAt: string | null = null;
 }
 
 export class Worlds {
@@ -93,6 +119,7 @@ export class Worlds {
     QuantizeActivities &
     GateActivities &
     JobActivities &
+    NotifyActivities &
     EndpointActivities {
     const worlds = this;
     const of = (name: string, call?: string): World => {
@@ -101,6 +128,7 @@ export class Worlds {
       world.calls.push(call ?? activityType);
       if (world.failsAt === activityType)
         throw ApplicationFailure.nonRetryable(`${activityType} is broken`, failureTypes.invalidInput);
+      if (world.failsForNowAt === activityType) throw new Error(`${activityType} does not work just now`);
       return world;
     };
     const next = (position: RefPosition | null, text: string): RefPosition => ({
@@ -108,6 +136,10 @@ export class Worlds {
       digest: digestOf(text),
       operation: text,
     });
+    const attemptOf = (spec: string): Attempt => {
+      for (const { attempts } of worlds.worlds.values()) if (attempts.has(spec)) return attempts.get(spec)!;
+      throw new Error(`no attempt ${spec} was placed`);
+    };
     const loopOfJob = (name: string): string => name.split('/')[0]!;
 
     return {
@@ -122,8 +154,16 @@ export class Worlds {
           recent: [],
         };
       },
+      async readPlan({ loop, specDigest }) {
+        const world = of(loop);
+        if (specDigest === digestOf('broken spec'))
+          throw ApplicationFailure.nonRetryable('spec: gate.metrics: expected a list', failureTypes.invalidInput);
+        return { plan: world.plan };
+      },
       async openCycle({ loop, expected }) {
         const world = of(loop);
+        if ((world.cycles?.entry ?? 0) !== (expected?.entry ?? 0))
+          throw ApplicationFailure.nonRetryable('the ref was moved by somebody else', failureTypes.refConflict);
         world.cycles = next(expected, `cycle of ${loop}`);
         return world.cycles;
       },
@@ -133,8 +173,14 @@ export class Worlds {
           .describe();
         return { open: status.name === 'RUNNING', status: status.name, runId: found };
       },
-      async reportLostCycle({ loop }) {
-        of(loop);
+      async reportLostCycle({ loop, n, detail }) {
+        const { reports } = of(loop);
+        const own = reports.find(({ cycle }) => cycle === n);
+        const { outcome, gpuHours } = own ?? { outcome: 'failed' as const, gpuHours: 0 };
+        return {
+          ...{ n, outcome, detail: own?.detail ?? detail, gpuHours },
+          ...{ failed: outcome === 'failed', inconclusive: outcome === 'inconclusive' },
+        };
       },
       async recordFuse({ loop, expected, consecutiveFailures, paused }) {
         of(loop).fuse = { consecutiveFailures, paused };
@@ -209,12 +255,23 @@ export class Worlds {
         of(deploy.split('/')[1]!, `withdraw from ${endpoint}`);
         return { id: deploy, state: 'done', reason: 'ok' };
       },
-      async notify({ plan, event }) {
-        of(plan.loop, `notify ${event}`);
+      async notify({ loop, notice }) {
+        const world = of(loop, `notify ${notice.event}`);
+        if (world.webhookIsAway) throw new Error('the webhook did not answer');
+        if (!world.notices.some(({ key }) => key === notice.key)) world.notices.push(notice);
       },
-      async closeCycle({ input, draft }) {
-        of(input.loop).reports.push(draft);
-        return { report: digestOf(`report ${input.n}`) };
+      async closeCycle({ input, plan, draft }) {
+        if (plan) of(input.loop);
+        else worlds.of(input.loop).calls.push('closeCycle in short');
+        worlds.of(input.loop).reports.push(draft);
+        const { outcome, detail, gpuHours } = draft;
+        return {
+          report: digestOf(`report ${input.n}`),
+          finished: {
+            ...{ n: input.n, outcome, detail, gpuHours, inconclusive: outcome === 'inconclusive' },
+            failed: outcome === 'failed' || outcome === 'rolledBack',
+          },
+        };
       },
       async prepareTraining({ plan }) {
         of(plan.loop);
@@ -229,13 +286,10 @@ export class Worlds {
       },
       async prepareEvaluation({ plan, model }) {
         of(plan.loop);
-        const key = `${plan.loop}/${plan.n}/evaluate/${model.slice(-8)}`;
-        return { key, specDigest: digestOf(`evaluation of ${model}`) };
+        return { key: `${plan.loop}/${plan.n}/evaluate`, specDigest: digestOf(`evaluation of ${model}`) };
       },
-      async evaluateModel({ plan, model, program }) {
-        const world = of(plan.loop, program && 'problem' in program ? `evaluateModel: ${program.problem}` : undefined);
-        if (program && 'output' in program && world.badEvaluations.shift())
-          throw ApplicationFailure.nonRetryable('half a row', failureTypes.badEvaluation);
+      async evaluateModel({ plan, model }) {
+        of(plan.loop);
         return { evaluation: digestOf(`evaluation of ${model}`), servable: true, summary: {} };
       },
       async quantizeModel({ plan, model }) {
@@ -258,9 +312,28 @@ export class Worlds {
           ...gate,
         };
       },
-      async submitJob({ name, specDigest, resources, checkpoint }) {
-        of(loopOfJob(name)).jobs.push({ name, resources, checkpoint });
-        return { runner: 'local', name, specDigest, externalId: `folder of ${name}` };
+      async placeJob({ name, specDigest, resources, checkpoint }) {
+        const world = worlds.of(loopOfJob(name));
+        const placed = world.placements.get(name);
+        if (placed) return placed;
+        const spec = digestOf(`${specDigest} as ${name}`);
+        world.attempts.set(spec, { name, resources, checkpoint });
+        return { spec, queue: null, resources, isForeign: false };
+      },
+      async submitJob({ spec }) {
+        const { name, ...attempt } = attemptOf(spec);
+        const world = worlds.of(loopOfJob(name));
+        const isNew = !world.jobs.some((job) => job.name === name);
+        if (world.losesReplyAt !== 'submitJob') of(loopOfJob(name));
+        if (isNew) world.jobs.push({ name, ...attempt });
+        if (world.losesReplyAt === 'submitJob') throw new Error('the reply got lost');
+        return { runner: 'local', name, specDigest: spec, externalId: `folder of ${name}` };
+      },
+      async withdrawJob({ spec }) {
+        const { name } = attemptOf(spec);
+        const world = of(loopOfJob(name));
+        world.withdrawnJobs.push(name);
+        world.jobs = world.jobs.filter((job) => job.name !== name);
       },
       async awaitJob({ ref }) {
         const world = of(loopOfJob(ref.name));

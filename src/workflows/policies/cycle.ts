@@ -38,6 +38,7 @@ export class CycleMachine {
   word: PersonsWord | null = null;
   deploy: { requestId: string; finished: DeployFinished | null } | null = null;
   droppedSignals = 0;
+  private notices = 0;
   private readonly answers: Answers = [];
 
   constructor(input: CycleInput, nowMs: number) {
@@ -67,8 +68,9 @@ export class CycleMachine {
     this.deadlineMs = deadlineMs;
   }
 
-  takeWord(): PersonsWord {
-    const word = this.word!;
+  /** Ends the wait; null when nobody has spoken. */
+  takeWord(): PersonsWord | null {
+    const { word } = this;
     this.word = null;
     this.waiting = null;
     this.command = null;
@@ -115,6 +117,12 @@ export class CycleMachine {
   deployFinished(message: DeployFinished): void {
     if (this.deploy?.requestId === message.requestId && !this.deploy.finished) this.deploy.finished = message;
     else this.droppedSignals += 1;
+  }
+
+  /** Number of the next notice: the second time it parks is news again. */
+  nextNotice(): number {
+    this.notices += 1;
+    return this.notices;
   }
 
   /** Kind of act a person owes, for the search attribute. */

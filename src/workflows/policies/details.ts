@@ -20,7 +20,7 @@ export function loopDetails(status: LoopStatus): string {
     ['today', `${status.cyclesToday} cycles, ${status.gpuHoursToday.toFixed(3)} GPU hours`],
     ['failures in a row', String(status.consecutiveFailures)],
   ];
-  return page(rows, status.paused ? `goto3 loop resume ${status.loop} --reason "..."` : null);
+  return page(rows, status.command);
 }
 
 export function endpointDetails(status: EndpointStatus): string {

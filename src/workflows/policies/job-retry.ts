@@ -49,6 +49,9 @@ export function afterFailure(failures: readonly FailedAttempt[], max: JobResourc
   }
 }
 
+export const sameResources = (a: JobResources, b: JobResources): boolean =>
+  a.gpus === b.gpus && a.cpus === b.cpus && a.memoryBytes === b.memoryBytes && a.timeLimitMs === b.timeLimitMs;
+
 function retryWithin(delaysMs: readonly number[], inARow: number, resources: JobResources): AfterFailure {
   const delayMs = delaysMs[inARow - 1];
   return delayMs === undefined ? { kind: 'giveUp' } : { kind: 'resume', delayMs, resources };
