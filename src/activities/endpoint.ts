@@ -11,7 +11,7 @@ import { generationServed, replicasOf } from './endpoint/replicas.ts';
 import { notYet } from './failures.ts';
 import { pause } from './pause.ts';
 import { pulse } from './pulse.ts';
-import { appendRef, asRef, positionOf } from './refs.ts';
+import { asRef, positionOf } from './refs.ts';
 
 export interface EndpointDeps {
   store: Store;
@@ -112,7 +112,7 @@ export function createEndpointActivities({ store, pollMs, leaving }: EndpointDep
       });
       const why = { by: request.by, reason: reason.slice(0, 500) };
       const operation = `${request.requestId}/${outcome}`;
-      const { digest } = await appendRef(store, refNames.deployments(endpoint), deployment, { operation, ...why });
+      const { digest } = await store.refs.append(refNames.deployments(endpoint), deployment, { operation, ...why });
       if (!champion) return { deployment: digest, champion: null };
       const name = refNames.champion(request.modelName);
       const moved = await store.refs.compareAndSet(name, asRef(name, champion.expected), champion.next, {
@@ -123,7 +123,7 @@ export function createEndpointActivities({ store, pollMs, leaving }: EndpointDep
     },
 
     async bar({ endpoint, model, by, reason, operation }) {
-      await appendRef(store, refNames.barred(endpoint), model, { operation, by, reason: reason.slice(0, 500) });
+      await store.refs.append(refNames.barred(endpoint), model, { operation, by, reason: reason.slice(0, 500) });
     },
   };
 }

@@ -5,7 +5,6 @@ import { refNames, workflowIds } from '../contracts/names.ts';
 import { canonicalJson } from '../store/canonical-json.ts';
 import { getAnyManifest, putManifest } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
-import { appendRef } from './refs.ts';
 
 type Cycle = Pick<CyclePlan, 'loop' | 'n'>;
 
@@ -14,7 +13,7 @@ type Cycle = Pick<CyclePlan, 'loop' | 'n'>;
  * finds there what it had decided (DESIGN §3).
  */
 export async function pin(store: Store, { loop, n }: Cycle, what: string, digest: Digest): Promise<void> {
-  await appendRef(store, refNames.pin(loop, n), digest, {
+  await store.refs.append(refNames.pin(loop, n), digest, {
     operation: `${what} ${digest}`,
     by: workflowIds.cycle(loop, n),
     reason: what,

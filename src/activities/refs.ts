@@ -11,18 +11,6 @@ export function asRef(name: string, position: RefPosition | null): Ref | undefin
   return position ? { name, ...position, by: '', reason: '', time: '' } : undefined;
 }
 
-/**
- * Appends to a log that many may write (versions, reports, pins): the operation key makes it once, the order among
- * writers does not matter. A late worker that comes again finds its own entry.
- */
-export async function appendRef(store: Store, name: string, digest: Digest, why: Why): Promise<Ref> {
-  while (true) {
-    const newest = await store.refs.read(name);
-    for await (const entry of store.refs.history(name)) if (entry.operation === why.operation) return entry;
-    try {
-      return await store.refs.compareAndSet(name, newest, digest, why);
-    } catch (error) {
-      if ((await store.refs.read(name))?.entry === newest?.entry) throw error;
-    }
-  }
-}
+/** An entry behind whatever is the newest, made once by its operation key. */
+export const appendRef = (store: Store, name: string, digest: Digest, why: Why): Promise<Ref> =>
+  store.refs.append(name, digest, why);

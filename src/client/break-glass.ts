@@ -1,4 +1,3 @@
-import { appendRef } from '../activities/refs.ts';
 import type { Digest } from '../contracts/digest.ts';
 import { DesiredState } from '../contracts/endpoint.ts';
 import { isName, refNames } from '../contracts/names.ts';
@@ -46,7 +45,7 @@ export async function rollBackByHand(
   const { entry } = await store.refs.compareAndSet(name, newest, digest, { operation: requestId, by, reason });
   const from = serving(now);
   for (const { model } of now.variants.filter((v) => v.model !== target.model && !v.shadow))
-    await appendRef(store, refNames.barred(endpoint), model, { operation: `${requestId}/bar ${model}`, by, reason });
+    await store.refs.append(refNames.barred(endpoint), model, { operation: `${requestId}/bar ${model}`, by, reason });
   return { endpoint, from, to: target.model, generation, entry };
 }
 

@@ -30,14 +30,15 @@ export async function* modelVersions(store: Store, model: string): AsyncIterable
 
 /** A version by its number, or the newest one. @throws NotFoundError that lists what there is */
 export async function modelVersion(store: Store, model: string, version?: number): Promise<ModelVersion> {
-  const known: number[] = [];
-  for await (const candidate of modelVersions(store, model)) {
-    if (version === undefined || candidate.version === version) return candidate;
-    known.push(candidate.version);
-  }
-  if (known.length === 0)
+  requireModelName(model);
+  const name = refNames.versions(model);
+  for await (const entry of store.refs.history(name, version))
+    if (version === undefined || entry.entry === version) return versionOf(model, entry);
+    else break;
+  const newest = await store.refs.read(name);
+  if (!newest)
     throw new NotFoundError(`the model ${model} has no approved version; goto3 models list shows what there is`);
-  throw new NotFoundError(`the model ${model} has no version ${version}; its newest is ${known[0]}`);
+  throw new NotFoundError(`the model ${model} has no version ${version}; its newest is ${newest.entry}`);
 }
 
 /** What served (or, without an endpoint, was approved last) at a time; undefined when nothing did. */
@@ -49,13 +50,26 @@ export async function championAt(
   requireModelName(model);
   const ref = await store.refs.read(refNames.champion(model), at);
   if (!ref) return undefined;
-  return { ref, version: await versionOfDigest(store, model, ref.digest) };
+  return { ref, version: await versionOfDigest(store, model, ref.digest, new Date(ref.time)) };
 }
 
-/** The number under which a digest was approved. */
-export async function versionOfDigest(store: Store, model: string, digest: Digest): Promise<number | undefined> {
-  for await (const candidate of modelVersions(store, model)) if (candidate.digest === digest) return candidate.version;
-  return undefined;
+/**
+ * The number under which a digest was approved: of several the newest, or the newest at a time. Approval comes right
+ * before a champion moves, so with the time of that move the first look finds it, however long the log is.
+ */
+export async function versionOfDigest(
+  store: Store,
+  model: string,
+  digest: Digest,
+  at?: Date,
+): Promise<number | undefined> {
+  requireModelName(model);
+  const name = refNames.versions(model);
+  const from = at && (await store.refs.read(name, at));
+  for await (const { digest: approved, entry } of store.refs.history(name, from?.entry))
+    if (approved === digest) return entry;
+  // Clocks of two writers differ: it may have been approved "after" it moved.
+  return at && (await versionOfDigest(store, model, digest));
 }
 
 /** `sha256:…`, `model@3`, or `model` for its newest version. */

@@ -38,14 +38,19 @@ export interface Why {
 export interface RefStore {
   /** The newest entry, or the newest at a time; undefined when there was none. */
   read(name: string, at?: Date): Promise<Ref | undefined>;
-  /** Newest first. */
-  history(name: string): AsyncIterable<Ref>;
+  /** Newest first; from an entry on when one is given. */
+  history(name: string, from?: number): AsyncIterable<Ref>;
   /**
    * Appends an entry when the newest one is `expected`. The same operation key already written at that place returns its
    * entry. Anything else throws `RefConflict` and names who moved the ref. `expected` comes from workflow state, never
    * from a read in the same activity: that is the fence against a late worker.
    */
   compareAndSet(name: string, expected: Ref | undefined, next: Digest, why: Why): Promise<Ref>;
+  /**
+   * Appends an entry behind whatever is the newest, for logs that many may write (versions, reports, pins): the operation
+   * key makes it once, also when it comes again long after. What it costs does not grow with the log.
+   */
+  append(name: string, next: Digest, why: Why): Promise<Ref>;
   /** Names of refs below a prefix such as `loops/` or `models/spam-filter/`, sorted. */
   list(prefix: string): AsyncIterable<string>;
 }
@@ -55,6 +60,11 @@ export interface CaptureLog {
   append(endpoint: string, replica: string, records: readonly CaptureRecord[]): Promise<void>;
   /** Records after the cursor, at most about `limit`; pass the new cursor back to read on. */
   read(endpoint: string, cursor?: string, limit?: number): Promise<{ records: CaptureRecord[]; cursor: string }>;
+  /**
+   * Records with one of these inference ids that are not older than a time, in no order; one may come twice. What it costs
+   * follows the number of ids and of packs in that time, not the number of records.
+   */
+  find(endpoint: string, ids: ReadonlySet<string>, sinceMs?: number): AsyncIterable<CaptureRecord>;
   /** The cursor behind everything that is there now. */
   tail(endpoint: string): Promise<string>;
 }

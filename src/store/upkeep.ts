@@ -14,6 +14,19 @@ export interface LogProblem {
   detail: string;
 }
 
+/** What captures need so that years of them stay cheap to read. */
+export interface CaptureUpkeep {
+  /** Endpoints with captures. */
+  endpoints(): Promise<string[]>;
+  /** Puts many small segments into few packs; readers notice nothing. One replica's, or all of an endpoint's. */
+  pack(endpoint: string, replica?: string): Promise<{ segments: number; packs: number }>;
+  /** Drops what is older than a time, by whole packs, and replicas that wrote nothing since; in a dry run, says what. */
+  dropOlder(
+    endpoint: string,
+    options: { olderThan: Date; dryRun: boolean },
+  ): Promise<{ packs: number; replicas: number; bytes: number }>;
+}
+
 /** What verification and garbage collection need of a backend, and nobody else does. */
 export interface StoreUpkeep {
   blobs(): AsyncIterable<StoredBlob>;
@@ -26,6 +39,7 @@ export interface StoreUpkeep {
   removeLeftovers(olderThan: Date): Promise<number>;
   /** Finishes deletions that a killed collection had begun. */
   finishDeletions(olderThan: Date): Promise<void>;
+  readonly captures: CaptureUpkeep;
   /** Checks a log from its first entry to its last: every entry there, readable, and chained to the one before. */
   checkLog(name: string): AsyncIterable<LogProblem>;
 }

@@ -39,15 +39,8 @@ function dying(store: Store, atRef: string, when: 'before' | 'after'): Store {
         yield* store.refs.history(...input);
       },
       list: (prefix) => store.refs.list(prefix),
-      async compareAndSet(...input) {
-        const isLast = input[0] === atRef;
-        isDead = isLast && when === 'before';
-        alive();
-        const moved = await store.refs.compareAndSet(...input);
-        isDead = isLast;
-        alive();
-        return moved;
-      },
+      compareAndSet: (...input) => move(input[0], () => store.refs.compareAndSet(...input)),
+      append: (...input) => move(input[0], () => store.refs.append(...input)),
     },
   };
 }
@@ -93,8 +86,7 @@ describe('a worker that dies around an effect', () => {
       return { logs: [refNames.champion('spam-filter')], act };
     },
     openCycle: async () => {
-      const specDigest = await house.apply();
-      const input = { loop: 'spam', expected: null, specDigest, operation: 'run/open/0', reason: 'new', by: 'trigger' };
+      const input = { loop: 'spam', expected: null, operation: 'run/open/0', reason: 'new rows', by: 'trigger' };
       return { logs: [refNames.cycles('spam')], act: (store) => run(loopOf(store).openCycle, input) };
     },
     reportLostCycle: async () => {
@@ -135,7 +127,7 @@ describe('a worker that dies around an effect', () => {
   };
   // None of these asks the server.
   const noServer = undefined as unknown as Client;
-  const cycleOf = (store: Store) => createCycleActivities({ store, client: noServer });
+  const cycleOf = (store: Store) => createCycleActivities({ store, client: noServer, secrets: house.programs.secrets });
   const loopOf = (store: Store) => createLoopActivities({ store, client: noServer });
   const endpointOf = (store: Store) => createEndpointActivities({ store, pollMs: 20 });
 

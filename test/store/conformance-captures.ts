@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { InvalidInput } from '../../src/store/errors.ts';
 import type { Store } from '../../src/store/types.ts';
-import { capture } from './samples.ts';
+import { capture, collect } from './samples.ts';
 
 export function capturesConform(store: () => Store, again: () => Promise<Store>): void {
   const ids = (page: { records: { inferenceId: string }[] }): string[] => page.records.map((r) => r.inferenceId);
@@ -71,6 +71,23 @@ export function capturesConform(store: () => Store, again: () => Promise<Store>)
       seen,
       Array.from({ length: 150 }, (_, i) => String(i)),
     );
+  });
+
+  it('finds records by their ids, of every replica, and since a time', async () => {
+    const log = store().captures;
+    for (let i = 0; i < 30; i += 1)
+      await log.append('find', i % 2 === 0 ? 'r1' : 'r2', [
+        { ...capture(`id-${i}`), timeMs: 1_000 + i },
+        { ...capture('often'), timeMs: 2_000 + i },
+      ]);
+    const find = async (wanted: string[], sinceMs?: number): Promise<string[]> =>
+      (await collect(log.find('find', new Set(wanted), sinceMs))).map((r) => r.inferenceId).sort();
+    assert.deepEqual(await find(['id-3', 'id-8', 'id-99']), ['id-3', 'id-8']);
+    assert.deepEqual(await find(['id-3', 'id-8'], 1_005), ['id-8']);
+    assert.equal((await find(['often'])).length, 30);
+    assert.equal((await find(['often'], 2_020)).length, 10);
+    assert.deepEqual(await find([]), []);
+    assert.deepEqual(await collect(log.find('nobody', new Set(['x']))), []);
   });
 
   it('refuses bad names, cursors that it did not make, and records that JSON cannot carry', async () => {

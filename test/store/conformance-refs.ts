@@ -99,6 +99,33 @@ export function refsConform(store: () => Store): void {
     assert.deepEqual(all, all.toSorted());
   });
 
+  it('appends behind whatever is there, and once for one operation, also long after', async () => {
+    const { refs } = store();
+    const mine = await refs.append('append/log', first, why('mine'));
+    for (let i = 0; i < 20; i += 1) await refs.append('append/log', first, why(`other-${i}`));
+    assert.deepEqual(await refs.append('append/log', first, why('mine')), mine);
+    assert.equal((await refs.read('append/log'))?.entry, 21);
+  });
+
+  it('appends once when one operation comes from many at the same time, and loses none of many', async () => {
+    const { refs } = store();
+    const same = await Promise.all(Array.from({ length: 8 }, () => refs.append('append/race', first, why('same'))));
+    assert.deepEqual(new Set(same.map(({ entry }) => entry)), new Set([1]));
+    await Promise.all(Array.from({ length: 8 }, (_, i) => refs.append('append/race', first, why(`each-${i}`))));
+    const operations = (await collect(refs.history('append/race'))).map(({ operation }) => operation);
+    assert.equal(new Set(operations).size, 9);
+    assert.equal(operations.length, 9);
+  });
+
+  it('reads history from an entry on', async () => {
+    const { refs } = store();
+    for (let i = 1; i <= 5; i += 1) await refs.append('from/log', first, why(`${i}`));
+    const from = async (entry?: number) => (await collect(refs.history('from/log', entry))).map((ref) => ref.entry);
+    assert.deepEqual(await from(3), [3, 2, 1]);
+    assert.deepEqual(await from(9), await from());
+    assert.deepEqual(await from(0), []);
+  });
+
   for (const bad of ['', '/', 'a/', '/a', 'a//b', '../a', 'a/../b', 'A/b', 'a/@log', 'a b', 'a\u0000', '__proto__/a'])
     it(`refuses the ref name ${JSON.stringify(bad)}`, async () => {
       await assert.rejects(store().refs.read(bad), InvalidInput);

@@ -9,30 +9,26 @@ export interface LiveAnswer {
   timeMs: number;
 }
 
-const pageRecords = 20_000;
+export interface WantedAnswers {
+  /** What callers saw by default: not shadows, not background traffic. */
+  wanted?: (record: CaptureRecord) => boolean;
+  /** Wall clock; older captures are not looked at. Default: as far back as they are kept. */
+  sinceMs?: number;
+}
 
-/**
- * What an endpoint answered to these rows, from its captures: what callers saw, not shadows, not background traffic. The
- * last answer counts, should a caller have asked twice.
- */
+/** What an endpoint answered to these rows. The last answer counts, should a caller have asked twice. */
 export async function liveAnswers(
   store: Pick<Store, 'captures'>,
   endpoint: string,
-  rows: { has(id: string): boolean },
-  wanted: (record: CaptureRecord) => boolean = ({ shadow, background }) => !shadow && !background,
+  rows: ReadonlyMap<string, unknown>,
+  { wanted = ({ shadow, background }) => !shadow && !background, sinceMs = 0 }: WantedAnswers = {},
 ): Promise<Map<string, LiveAnswer>> {
   const answers = new Map<string, LiveAnswer>();
-  let cursor: string | undefined;
-  while (true) {
-    const page = await store.captures.read(endpoint, cursor, pageRecords);
-    if (page.records.length === 0) return answers;
-    for (const record of page.records) {
-      const { inferenceId, answer, model, timeMs } = record;
-      // Replicas are read in turn, so the order of the records is not that of their times.
-      const isNewest = (answers.get(inferenceId)?.timeMs ?? 0) <= timeMs;
-      if (answer && isNewest && rows.has(inferenceId) && wanted(record))
-        answers.set(inferenceId, { label: answer.label, model: model as Digest, timeMs });
-    }
-    cursor = page.cursor;
+  for await (const record of store.captures.find(endpoint, new Set(rows.keys()), sinceMs)) {
+    const { inferenceId, answer, model, timeMs } = record;
+    const isNewest = (answers.get(inferenceId)?.timeMs ?? 0) <= timeMs;
+    if (answer && isNewest && wanted(record))
+      answers.set(inferenceId, { label: answer.label, model: model as Digest, timeMs });
   }
+  return answers;
 }

@@ -4,7 +4,6 @@ import { refNames } from '../../contracts/names.ts';
 import { decideProbation } from '../../stats/probation.ts';
 import { getManifest } from '../../store/manifests.ts';
 import type { Store } from '../../store/types.ts';
-import { newestTimeOf } from '../data/delayed-rows.ts';
 import { liveAnswers } from '../data/live-answers.ts';
 import { readRows } from '../data/rows.ts';
 
@@ -25,18 +24,14 @@ export async function judgeProbation(
   const then = await datasetAt(store, input.loop, new Date(input.sinceMs));
   const labels = await labelsSince(store, now, then);
   const { endpoint, model, sinceMs } = input;
-  const ours = await liveAnswers(
-    store,
-    endpoint,
-    labels,
-    (r) => !r.shadow && !r.background && r.model === model && r.timeMs >= sinceMs,
-  );
-  const before = await liveAnswers(
-    store,
-    endpoint,
-    ours,
-    (r) => r.shadow && !r.background && r.variant === 'stable' && r.timeMs >= sinceMs,
-  );
+  const ours = await liveAnswers(store, endpoint, labels, {
+    sinceMs,
+    wanted: (r) => !r.shadow && !r.background && r.model === model,
+  });
+  const before = await liveAnswers(store, endpoint, ours, {
+    sinceMs,
+    wanted: (r) => r.shadow && !r.background && r.variant === 'stable',
+  });
   let [gained, lost] = [0, 0];
   for (const [id, theirs] of before) {
     const truth = labels.get(id);
@@ -49,8 +44,7 @@ export async function judgeProbation(
     { accuracyMargin: input.accuracyLoss, alpha },
   );
   if (decision === 'rollback') return { outcome: 'rollback', reason };
-  // Rows that wait for their labels (`labelDelay`) have been seen, and are not judged yet.
-  const isOver = Date.parse(newestSettled(now)) >= Date.parse(newestTimeOf(then)) + input.forMs;
+  const isOver = Date.parse(newestTime(now)) >= Date.parse(newestTime(then)) + input.forMs;
   return { outcome: isOver ? 'passed' : 'continue', reason };
 }
 
@@ -60,7 +54,7 @@ async function datasetAt(store: Store, loop: string, at?: Date): Promise<Dataset
 }
 
 /** No data, no time: NaN compares as not over. */
-const newestSettled = (dataset: Dataset | undefined): string =>
+const newestTime = (dataset: Dataset | undefined): string =>
   dataset?.segments
     .map(({ to }) => to)
     .sort()

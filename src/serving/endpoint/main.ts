@@ -8,6 +8,7 @@ import type { Digest } from '../../contracts/digest.ts';
 import type { ReplicaRegistration, ReplicaStatus } from '../../contracts/endpoint.ts';
 import { openStore } from '../../store/open.ts';
 import { CaptureBuffer } from './capture-buffer.ts';
+import { CapturePacking } from './capture-packing.ts';
 import { DesiredFollower } from './desired/follower.ts';
 import { createFront, type Routes } from './http/front.ts';
 import { InferencePool } from './inference/pool.ts';
@@ -54,6 +55,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<RunningEn
   };
   const follower = new DesiredFollower(endpoint, store, models, log);
   const captures = new CaptureBuffer(limits, (records) => store.captures.append(endpoint, replica, records), log);
+  const packing = new CapturePacking(store.upkeep.captures, endpoint, replica, limits.packEveryMs, log);
   const invoker = new Invoker(limits, () => follower.table, pool, captures, metrics);
   metrics.watch({
     queues: () =>
@@ -114,7 +116,12 @@ export async function startEndpoint(options: EndpointOptions): Promise<RunningEn
     await follower.stop();
     await closeServer(server, limits.drainMs);
     await Promise.race([pool.idle(), delay(limits.drainMs, undefined, { ref: false })]);
-    await Promise.all([captures.close(limits.drainMs), registration.end(limits.drainMs), pool.close()]);
+    await Promise.all([
+      captures.close(limits.drainMs),
+      Promise.race([packing.stop(), delay(limits.drainMs, undefined, { ref: false })]),
+      registration.end(limits.drainMs),
+      pool.close(),
+    ]);
     log.info({ captures: captures.counts }, 'endpoint stopped');
   };
   let closing: Promise<void> | undefined;

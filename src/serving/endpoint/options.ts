@@ -30,6 +30,8 @@ export interface EndpointLimits
     CaptureOptions,
     Omit<PoolOptions, 'workingFolder'> {
   desiredPollMs: number;
+  /** Between looks for segments of evidence that can be packed. */
+  packEveryMs: number;
   /** At `close`: for requests under way, and again for evidence and the registration. */
   drainMs: number;
 }
@@ -56,6 +58,7 @@ export const defaultLimits: EndpointLimits = {
   flushAtRecords: 1_000,
   maxBuffered: 100_000,
   desiredPollMs: 500,
+  packEveryMs: 60_000,
   drainMs: 10_000,
 };
 

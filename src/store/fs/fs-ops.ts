@@ -1,4 +1,4 @@
-import { link, mkdir, open, readdir, readFile, rename, stat, unlink, utimes } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rename, rmdir, stat, unlink, utimes } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { StoreUnavailable } from '../errors.ts';
 
@@ -30,6 +30,8 @@ export interface FsOps {
   link(from: string, to: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
+  /** Fails with ENOTEMPTY when it holds anything. */
+  removeFolder(path: string): Promise<void>;
   /** Makes the names in a folder durable. */
   syncFolder(path: string): Promise<void>;
   /** Sets the modification time to now. */
@@ -37,6 +39,8 @@ export interface FsOps {
   facts(path: string): Promise<FileFacts>;
   list(folder: string): Promise<{ name: string; isFolder: boolean }[]>;
   readWhole(path: string): Promise<Uint8Array>;
+  /** Fewer bytes when the file ends before. */
+  readRange(path: string, offset: number, lengthBytes: number): Promise<Uint8Array>;
   /** Rejects when the file cannot be opened, so that "not there" is known before the first byte. */
   readStream(path: string): Promise<Readable>;
 }
@@ -62,6 +66,14 @@ export const nodeFs: FsOps = {
   link,
   rename,
   remove: unlink,
+  async removeFolder(path) {
+    try {
+      await rmdir(path);
+    } catch (error) {
+      // Some file systems say EEXIST (rmdir(2)).
+      throw hasCode(error, 'EEXIST') ? Object.assign(error as Error, { code: 'ENOTEMPTY' }) : error;
+    }
+  },
   async syncFolder(path) {
     const handle = await open(path, 'r');
     try {
@@ -83,6 +95,21 @@ export const nodeFs: FsOps = {
     return entries.map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }));
   },
   readWhole: (path) => readFile(path),
+  async readRange(path, offset, lengthBytes) {
+    const handle = await open(path, 'r');
+    try {
+      const bytes = Buffer.allocUnsafe(lengthBytes);
+      let filled = 0;
+      while (filled < lengthBytes) {
+        const { bytesRead } = await handle.read(bytes, filled, lengthBytes - filled, offset + filled);
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
+      return bytes.subarray(0, filled);
+    } finally {
+      await handle.close();
+    }
+  },
   async readStream(path) {
     const handle = await open(path, 'r');
     return handle.createReadStream();
@@ -120,11 +147,14 @@ export function interceptFs(ops: FsOps, intercept: Intercept): FsOps {
     link: (from, to) => intercept('link', to, () => ops.link(from, to)),
     rename: (from, to) => intercept('rename', to, () => ops.rename(from, to)),
     remove: (path) => intercept('remove', path, () => ops.remove(path)),
+    removeFolder: (path) => intercept('removeFolder', path, () => ops.removeFolder(path)),
     syncFolder: (path) => intercept('syncFolder', path, () => ops.syncFolder(path)),
     touch: (path) => intercept('touch', path, () => ops.touch(path)),
     facts: (path) => intercept('facts', path, () => ops.facts(path)),
     list: (path) => intercept('list', path, () => ops.list(path)),
     readWhole: (path) => intercept('readWhole', path, () => ops.readWhole(path)),
+    readRange: (path, offset, lengthBytes) =>
+      intercept('readRange', path, () => ops.readRange(path, offset, lengthBytes)),
     readStream: (path) => intercept('readStream', path, () => ops.readStream(path)),
   };
 }

@@ -39,6 +39,16 @@ export class NumberedFiles {
     }
   }
 
+  /** Folders, ascending, with their files. */
+  async shards(): Promise<{ folder: string; numbers: number[] }[]> {
+    const shards: { folder: string; numbers: number[] }[] = [];
+    for (const shard of await this.#numbersIn(this.#folder)) {
+      const folder = join(this.#folder, shardFolder(shard));
+      shards.push({ folder, numbers: await this.#numbersIn(folder) });
+    }
+    return shards;
+  }
+
   /**
    * A listing that runs while two files appear may show the later one and miss the earlier (readdir(3) leaves that
    * open), and a reader that went past the gap would never come back to it. Whatever was there before the later one is

@@ -24,8 +24,17 @@ const Entry = z.strictObject({
 });
 type Entry = z.infer<typeof Entry>;
 
+/** Where an appended operation's entry can be: behind the entry that was the newest when it was first tried. */
+const FirstTry = z.strictObject({
+  schema: z.literal('goto3/operation/v1'),
+  operation: z.string(),
+  newest: z.number().int().nonnegative(),
+});
+type FirstTry = z.infer<typeof FirstTry>;
+
 /** `@` is in no ref name, so a ref's log and refs below the ref live side by side. */
 const logFolder = '@log';
+const operationsFolder = '@operations';
 
 /** Refs as folders `refs/<name>/@log/`, one file per entry; entries are never changed and never deleted. */
 export class FsRefStore implements RefStore {
@@ -47,8 +56,32 @@ export class FsRefStore implements RefStore {
     return at ? this.#newestAt(name, newest, at) : this.#entry(name, newest);
   }
 
-  async *history(name: string): AsyncIterable<Ref> {
-    for (let entry = await this.#log(name).newest(); entry > 0; entry -= 1) yield await this.#existing(name, entry);
+  async *history(name: string, from = Number.POSITIVE_INFINITY): AsyncIterable<Ref> {
+    const newest = await this.#log(name).newest();
+    for (let entry = Math.min(from, newest); entry > 0; entry -= 1) yield await this.#existing(name, entry);
+  }
+
+  /**
+   * The place of the log at which an operation was first tried is durable before its entry is: whoever comes again looks
+   * for the entry from that place on, and nowhere else.
+   */
+  async append(name: string, next: Digest, why: Why): Promise<Ref> {
+    const log = this.#log(name);
+    checkArguments(name, undefined, next, why);
+    const tried = await this.#firstTry(name, why.operation, await log.newest());
+    for (;;) {
+      const newest = await log.newest();
+      for (let entry = tried + 1; entry <= newest; entry += 1) {
+        const found = await this.#existing(name, entry);
+        if (found.operation === why.operation) return found;
+      }
+      try {
+        return await this.compareAndSet(name, await this.#entry(name, newest), next, why);
+      } catch (error) {
+        // Somebody else was faster; the loop ends because the log has grown.
+        if (!(error instanceof RefConflict) || (await log.newest()) === newest) throw error;
+      }
+    }
   }
 
   async compareAndSet(name: string, expected: Ref | undefined, next: Digest, why: Why): Promise<Ref> {
@@ -121,6 +154,33 @@ export class FsRefStore implements RefStore {
     if (previous.ref.digest !== expected.digest || previous.ref.operation !== expected.operation)
       throw new RefConflict(name, `expected ${describe(expected)}`, previous.ref);
     return previous;
+  }
+
+  /** The newest entry when this operation was first tried: now, or what an earlier try has noted. */
+  async #firstTry(name: string, operation: string, newest: number): Promise<number> {
+    const key = digestOf(operation).slice('sha256:'.length);
+    const path = join(this.#root, name, operationsFolder, key.slice(0, 2), key);
+    const note: FirstTry = { schema: 'goto3/operation/v1', operation, newest };
+    const known = await this.#noted(path, operation);
+    if (known) return known.newest;
+    const staged = await this.#staging.stage(canonicalBytes(note));
+    try {
+      if ((await this.#staging.publish(staged, path)) === 'created') return newest;
+    } finally {
+      await this.#staging.discard(staged.path);
+    }
+    return (await this.#noted(path, operation))!.newest;
+  }
+
+  async #noted(path: string, operation: string): Promise<FirstTry | undefined> {
+    const where = `operation ${operation}`;
+    try {
+      return FirstTry.parse(parseJson(await this.#ops.readWhole(path), where));
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return undefined;
+      if (error instanceof z.ZodError) throw new CorruptLog(where, z.prettifyError(error));
+      throw error;
+    }
   }
 
   /** Times never go back within a log, whatever the clocks of its writers do: "at time T" has one answer. */

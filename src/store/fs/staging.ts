@@ -54,10 +54,17 @@ export class Staging {
    * whoever made it may have died before syncing the folder.
    */
   async publish(staged: Staged, final: string): Promise<'created' | 'exists'> {
-    await this.#makeDurable(dirname(final));
-    const outcome = await this.#link(staged.path, final);
-    await this.#ops.syncFolder(dirname(final));
-    return outcome;
+    const folder = dirname(final);
+    await this.#makeDurable(folder);
+    try {
+      return await this.#linkAndSync(staged.path, final);
+    } catch (error) {
+      // The folder was emptied and removed since this process made it.
+      if (!hasCode(error, 'ENOENT')) throw error;
+      this.#durable.clear();
+      await this.#makeDurable(folder);
+      return await this.#linkAndSync(staged.path, final);
+    }
   }
 
   /** Makes a name durable that another process has made. */
@@ -92,6 +99,12 @@ export class Staging {
       }
     }
     return removed;
+  }
+
+  async #linkAndSync(from: string, final: string): Promise<'created' | 'exists'> {
+    const outcome = await this.#link(from, final);
+    await this.#ops.syncFolder(dirname(final));
+    return outcome;
   }
 
   async #link(from: string, final: string): Promise<'created' | 'exists'> {

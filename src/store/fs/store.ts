@@ -5,7 +5,8 @@ import { canonicalBytes } from '../canonical-json.ts';
 import { InvalidInput } from '../errors.ts';
 import type { KeptStore } from '../upkeep.ts';
 import { FsBlobStore } from './blobs.ts';
-import { FsCaptureLog } from './captures.ts';
+import { FsCaptureLog } from './captures/log.ts';
+import { captureUpkeep } from './captures/upkeep.ts';
 import { type FsOps, hasCode, nodeFs, withoutSync, withTypedFailures } from './fs-ops.ts';
 import { FsRefStore } from './refs.ts';
 import { Staging } from './staging.ts';
@@ -34,16 +35,18 @@ export async function openFsStore(root: string, options: FsStoreOptions = {}): P
   await checkLayout(ops, staging, root);
   const blobs = new FsBlobStore(ops, staging, root);
   const refs = new FsRefStore(ops, staging, root, now);
+  const captures = new FsCaptureLog(ops, staging, root);
   return {
     url: pathToFileURL(root).href,
     blobs,
     refs,
-    captures: new FsCaptureLog(ops, staging, root),
+    captures,
     upkeep: {
       blobs: () => blobs.all(),
       deleteIfOlder: (digest, olderThan) => blobs.deleteIfOlder(digest, olderThan),
       removeLeftovers: (olderThan) => staging.removeLeftovers(olderThan),
       finishDeletions: (olderThan) => blobs.settleCondemned(olderThan),
+      captures: captureUpkeep(ops, staging, captures, now),
       checkLog: (name) => refs.checkLog(name),
     },
   };

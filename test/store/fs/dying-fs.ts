@@ -18,6 +18,7 @@ const changing: ReadonlySet<Operation> = new Set([
   'link',
   'rename',
   'remove',
+  'removeFolder',
   'touch',
 ]);
 export const isChanging = (operation: Operation): boolean => changing.has(operation);

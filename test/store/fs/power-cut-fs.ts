@@ -112,6 +112,12 @@ export class PowerCutFs implements FsOps {
     parent.names.delete(name);
   };
 
+  removeFolder = async (path: string): Promise<void> => {
+    if (this.#folder(path).names.size > 0) throw failure('ENOTEMPTY', path);
+    const [parent, name] = this.#place(path);
+    parent.names.delete(name);
+  };
+
   syncFolder = async (path: string): Promise<void> => {
     const folder = this.#folder(path);
     folder.synced = new Map(folder.names);
@@ -130,6 +136,9 @@ export class PowerCutFs implements FsOps {
     [...this.#folder(path).names].map(([name, node]) => ({ name, isFolder: isFolder(node) }));
 
   readWhole = async (path: string): Promise<Uint8Array> => this.#file(path).data;
+
+  readRange: FsOps['readRange'] = async (path, offset, lengthBytes) =>
+    this.#file(path).data.subarray(offset, offset + lengthBytes);
 
   readStream = async (path: string): Promise<Readable> => Readable.from([this.#file(path).data]);
 

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
-import { formatSize } from '../../../contracts/units.ts';
+import { formatSize, parseDuration } from '../../../contracts/units.ts';
+import { InvalidArgument } from '../../errors.ts';
 import { define, group, runs } from '../command.ts';
 import { exitCodes } from '../errors.ts';
-import { facts, table } from '../output.ts';
-import { count, plural } from '../words.ts';
+import { facts, sections, table } from '../output.ts';
+import { clock, count, plural } from '../words.ts';
 
 /** A note about progress at most so often. */
 const noteEveryMs = 2_000;
@@ -44,26 +45,69 @@ export function registerStore(program: Command): void {
     }),
   );
 
-  define(store, 'gc', 'delete what no ref within retention reaches and nobody put for a week', [
-    'store gc --dry-run                                what would be deleted',
-    'store gc',
-  ])
+  define(
+    store,
+    'gc',
+    'delete what no ref within retention reaches and nobody put for a week; pack and drop old captures',
+    [
+      'store gc --dry-run                                what would be deleted',
+      'store gc',
+      'store gc --keep-captures 30d                      live answers older than that are not needed',
+    ],
+  )
     .option('--dry-run', 'delete nothing')
+    .option('--keep-captures <duration>', 'how long live answers are kept; an open probation keeps its own', '90d')
     .action(
-      runs<{ dryRun?: boolean }>(async (session, { dryRun = false }) => {
+      runs<{ dryRun?: boolean; keepCaptures: string }>(async (session, { dryRun = false, keepCaptures }) => {
         const { collectGarbage } = await import('../../../store/gc.ts');
-        const report = await collectGarbage(await session.store(), { dryRun });
-        const text = facts(
+        const { retainCaptures } = await import('../../../store/capture-retention.ts');
+        const kept = await session.store();
+        const captures = await retainCaptures(kept, { dryRun, retentionMs: durationOption(keepCaptures) });
+        const report = await collectGarbage(kept, { dryRun });
+        const { paint } = session.output;
+        const dropped = dryRun ? 'would drop' : 'dropped';
+        const text = sections(
           [
-            ['looked at', plural(report.scanned, 'blob')],
-            ['reachable', count(report.reachable)],
-            ['kept by age', count(report.keptByAge)],
-            [dryRun ? 'would delete' : 'deleted', `${count(report.deleted)} (${formatSize(report.deletedBytes)})`],
-            ['unfinished writes removed', dryRun ? undefined : count(report.leftovers)],
+            [
+              '',
+              facts(
+                [
+                  ['looked at', plural(report.scanned, 'blob')],
+                  ['reachable', count(report.reachable)],
+                  ['kept by age', count(report.keptByAge)],
+                  [
+                    dryRun ? 'would delete' : 'deleted',
+                    `${count(report.deleted)} (${formatSize(report.deletedBytes)})`,
+                  ],
+                  ['unfinished writes removed', dryRun ? undefined : count(report.leftovers)],
+                ],
+                paint,
+              ),
+            ],
+            ...captures.map((c): [string, string] => [
+              `Captures of ${c.endpoint}`,
+              facts(
+                [
+                  ['kept since', `${clock(c.keptSince)}${c.keptBecause ? `: ${c.keptBecause}` : ''}`],
+                  ['packed', dryRun ? undefined : plural(c.packedSegments, 'segment')],
+                  [dropped, `${plural(c.droppedPacks, 'pack')} (${formatSize(c.droppedBytes)})`],
+                  [`replicas ${dropped}`, c.droppedReplicas === 0 ? undefined : count(c.droppedReplicas)],
+                ],
+                paint,
+              ),
+            ]),
           ],
-          session.output.paint,
+          paint,
         );
-        return { document: { ...report, dryRun }, text };
+        return { document: { ...report, captures, dryRun }, text };
       }),
     );
+}
+
+function durationOption(text: string): number {
+  try {
+    return parseDuration(text);
+  } catch (error) {
+    throw new InvalidArgument(`--keep-captures: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }

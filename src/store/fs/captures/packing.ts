@@ -1,0 +1,173 @@
+import { join } from 'node:path';
+import type { CaptureRecord } from '../../../contracts/endpoint.ts';
+import { type FsOps, hasCode, listOrNothing } from '../fs-ops.ts';
+import type { Staging } from '../staging.ts';
+import { encodeIndex, type IndexedSegment } from './pack-index.ts';
+import type { PackRange } from './pack-name.ts';
+import { coveredBy, type ReplicaLog } from './replica-log.ts';
+import { decodeSegment } from './segment.ts';
+
+/** A body waits this long for its index; no run takes nearly as long. */
+const orphanAfterMs = 3_600_000;
+
+/** A pack is closed at this size: large enough that years have few, small enough that joining one is cheap. */
+const closedAtBytes = 4 * 2 ** 20;
+/** Files that stay unpacked cost a reader one open each. */
+const mostFiles = 1_000;
+
+export interface PackingReport {
+  /** Segments that got a place in a pack. */
+  segments: number;
+  packs: number;
+}
+
+/**
+ * Packs segments as soon as there are many of them, or much in them; the rest stays in files. Nothing is deleted before the pack that holds it is durable, so a run that is
+ * killed anywhere leaves a log that reads the same, and the next run clears away what is there twice. Two runs at once do
+ * some work twice and nothing wrong.
+ */
+export async function packSegments(ops: FsOps, staging: Staging, log: ReplicaLog, now: Date): Promise<PackingReport> {
+  const report: PackingReport = { segments: 0, packs: 0 };
+  try {
+    await clearAway(ops, log, now);
+    let group: number[] = [];
+    let bytes = 0;
+    for await (const number of log.files.after(coveredBy(await log.packRanges()))) {
+      bytes += (await ops.facts(log.files.path(number))).sizeBytes;
+      group.push(number);
+      if (bytes < closedAtBytes && group.length < mostFiles) continue;
+      await new Packing(ops, staging, log).pack(group, bytes);
+      report.segments += group.length;
+      report.packs += 1;
+      [group, bytes] = [[], 0];
+    }
+    if (report.packs > 0) await clearAway(ops, log, now);
+  } catch (error) {
+    // Another run was faster.
+    if (!hasCode(error, 'ENOENT')) throw error;
+  }
+  return report;
+}
+
+/** Deletes files whose segments are in a pack, packs that are in a larger pack, and what killed runs left. */
+async function clearAway(ops: FsOps, log: ReplicaLog, now: Date): Promise<void> {
+  const packs = await log.packRanges();
+  const covered = coveredBy(packs);
+  const shards = await log.files.shards();
+  for (const [place, { folder, numbers }] of shards.entries()) {
+    for (const number of numbers) if (number <= covered) await removeIfThere(ops, log.files.path(number));
+    if (place < shards.length - 1 && numbers.every((number) => number <= covered))
+      await removeFolderIfEmpty(ops, folder);
+  }
+  for (const pack of packs)
+    if (packs.some((other) => other !== pack && other.first <= pack.first && pack.last <= other.last))
+      await removePack(ops, log, pack);
+  await removeOrphans(ops, log, new Date(now.getTime() - orphanAfterMs));
+}
+
+/** Bodies whose run was killed before their index was there. */
+async function removeOrphans(ops: FsOps, log: ReplicaLog, olderThan: Date): Promise<void> {
+  const names = (await listOrNothing(ops, log.packs)).map(({ name }) => name);
+  for (const name of names) {
+    if (!name.endsWith('.segments') || names.includes(name.replace(/segments$/, 'index'))) continue;
+    const path = join(log.packs, name);
+    if ((await ops.facts(path)).modifiedAtMs < olderThan.getTime()) await removeIfThere(ops, path);
+  }
+}
+
+/** The index goes first: a body without it is not there for readers. */
+export async function removePack(ops: FsOps, log: ReplicaLog, pack: PackRange): Promise<void> {
+  await removeIfThere(ops, log.indexPath(pack));
+  await removeIfThere(ops, log.bodyPath(pack));
+}
+
+export async function removeIfThere(ops: FsOps, path: string): Promise<void> {
+  try {
+    await ops.remove(path);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+  }
+}
+
+export async function removeFolderIfEmpty(ops: FsOps, folder: string): Promise<void> {
+  try {
+    await ops.removeFolder(folder);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT') && !hasCode(error, 'ENOTEMPTY')) throw error;
+  }
+}
+
+/** One new pack. */
+class Packing {
+  private readonly ops: FsOps;
+  private readonly staging: Staging;
+  private readonly log: ReplicaLog;
+  private readonly segments: IndexedSegment[] = [];
+  private fromMs = Number.MAX_SAFE_INTEGER;
+  private toMs = 0;
+
+  constructor(ops: FsOps, staging: Staging, log: ReplicaLog) {
+    this.ops = ops;
+    this.staging = staging;
+    this.log = log;
+  }
+
+  /** @param numbers of files, ascending; together of so many bytes */
+  async pack(numbers: readonly number[], bytes: number): Promise<void> {
+    const body = await this.staging.stage(this.bodyOf(await this.packsToJoin(bytes), numbers));
+    try {
+      const [first, last] = [this.segments[0]!.number, this.segments.at(-1)!.number];
+      const pack = { first, last, fromMs: this.fromMs, toMs: this.toMs };
+      await this.publish(body, this.log.bodyPath(pack));
+      const index = await this.staging.stage(encodeIndex(this.segments));
+      try {
+        await this.publish(index, this.log.indexPath(pack));
+      } finally {
+        await this.staging.discard(index.path);
+      }
+    } finally {
+      await this.staging.discard(body.path);
+    }
+  }
+
+  /** As in a binary counter, a pack joins what is not much smaller than itself: each byte is copied a few times at most. */
+  private async packsToJoin(bytes: number): Promise<PackRange[]> {
+    const joining: PackRange[] = [];
+    let size = bytes;
+    for (const pack of (await this.log.packRanges()).reverse()) {
+      const { sizeBytes } = await this.ops.facts(this.log.bodyPath(pack));
+      if (sizeBytes >= closedAtBytes || sizeBytes > 2 * size) break;
+      joining.unshift(pack);
+      size += sizeBytes;
+    }
+    return joining;
+  }
+
+  private async *bodyOf(packs: readonly PackRange[], numbers: readonly number[]): AsyncIterable<Uint8Array> {
+    let reached = 0;
+    for (const pack of packs)
+      for (const { number, offset, lengthBytes } of (await this.log.index(pack)).segments) {
+        if (number <= reached) continue;
+        yield this.add(number, await this.ops.readRange(this.log.bodyPath(pack), offset, lengthBytes));
+        reached = number;
+      }
+    for (const number of numbers)
+      if (number > reached) yield this.add(number, await this.ops.readWhole(this.log.files.path(number)));
+  }
+
+  /** @throws CorruptLog: what is damaged is left where it is. */
+  private add(number: number, bytes: Uint8Array): Uint8Array {
+    const records: CaptureRecord[] = decodeSegment(bytes, `${this.log.where} segment ${number}`);
+    for (const { timeMs } of records) {
+      this.fromMs = Math.min(this.fromMs, Math.floor(timeMs));
+      this.toMs = Math.max(this.toMs, Math.ceil(timeMs));
+    }
+    this.segments.push({ number, lengthBytes: bytes.length, ids: records.map(({ inferenceId }) => inferenceId) });
+    return bytes;
+  }
+
+  /** One range has one content, so a file that a killed run left may be replaced. */
+  private async publish(staged: Awaited<ReturnType<Staging['stage']>>, final: string): Promise<void> {
+    if ((await this.staging.publish(staged, final)) === 'exists') await this.staging.replace(staged, final);
+  }
+}
