@@ -55,6 +55,10 @@ export class GraphBuilder extends GraphUnderConstruction {
   tanh(x: Value<'float32'>): Value<'float32'> {
     return this.unary('Tanh', x);
   }
+  /** Gauss error function. */
+  erf(x: Value<'float32'>): Value<'float32'> {
+    return this.unary('Erf', x);
+  }
 
   // Comparison and choice.
   equal<T extends DataType>(a: Value<T>, b: Value<T>): Value<'bool'> {
@@ -107,6 +111,24 @@ export class GraphBuilder extends GraphUnderConstruction {
   }
   reduceMax<T extends Numeric>(x: Value<T>, axes: readonly number[], options?: { keepDims?: boolean }): Value<T> {
     return this.reduce('ReduceMax', x, axes, options);
+  }
+  /** Square root of the sum of squares. */
+  reduceL2(x: Value<'float32'>, axes: readonly number[], options?: { keepDims?: boolean }): Value<'float32'> {
+    return this.reduce('ReduceL2', x, axes, options);
+  }
+  /** Running sum along an axis. */
+  cumSum<T extends Numeric>(x: Value<T>, axis: number): Value<T> {
+    return this.node('CumSum', { inputs: [x, this.int(axis)], outputs: [x.type] })[0];
+  }
+  /** (x - mean) / sqrt(variance + epsilon) · scale + bias over the last axis; scale and bias [width]. */
+  layerNormalization(
+    x: Value<'float32'>,
+    scale: Value<'float32'>,
+    bias: Value<'float32'>,
+    epsilon: number,
+  ): Value<'float32'> {
+    const attributes = { axis: -1, epsilon: { float: epsilon } };
+    return this.node('LayerNormalization', { inputs: [x, scale, bias], attributes, outputs: ['float32'] })[0];
   }
   softmax(x: Value<'float32'>, axis = -1): Value<'float32'> {
     return this.node('Softmax', { inputs: [x], attributes: { axis }, outputs: ['float32'] })[0];
@@ -164,6 +186,10 @@ export class GraphBuilder extends GraphUnderConstruction {
     if (first === undefined) throw new OnnxError('Concat: expected one value or more');
     for (const value of values) sameType('Concat', first, value);
     return this.node('Concat', { inputs: values, attributes: { axis }, outputs: [first.type] })[0];
+  }
+  /** start, start + delta … below limit; three scalars → [n]. */
+  range(start: Value<'int64'>, limit: Value<'int64'>, delta: Value<'int64'>): Value<'int64'> {
+    return this.node('Range', { inputs: [start, limit, delta], outputs: ['int64'] })[0];
   }
   shape(x: Value): Value<'int64'> {
     return this.node('Shape', { inputs: [x], outputs: ['int64'] })[0];

@@ -44,6 +44,8 @@ export class GraphUnderConstruction {
   private readonly inputs: ValueInfo[] = [];
   private readonly outputs: { info: ValueInfo; value: Value }[] = [];
   private readonly opsets = new Map<string, number>([['', builderOpset]]);
+  private readonly declared: ValueInfo[] = [];
+  private part = '';
 
   constructor(name: string) {
     this.name = name;
@@ -62,6 +64,13 @@ export class GraphUnderConstruction {
     return this.newValue(name, type);
   }
 
+  /** A tensor of another model or checkpoint as a named constant, in memory or stored. `type` is what it must be. */
+  weight<T extends DataType>(name: string, type: T, tensor: Tensor): Value<T> {
+    if (tensor.type !== type) throw new OnnxError(`tensor "${name}": expected ${type}, it is ${tensor.type}`);
+    this.initializers.set(name, { ...tensor, name: this.takeName(name) });
+    return this.newValue(name, type);
+  }
+
   /** An unnamed float32 scalar; equal ones are one initializer. */
   scalar(value: number): Value<'float32'> {
     return this.constant('float32', [], Float32Array.of(value), `scalar ${Math.fround(value)} ${Object.is(value, -0)}`);
@@ -70,6 +79,29 @@ export class GraphUnderConstruction {
   /** An unnamed int64 vector (axes, shapes); equal ones are one initializer. */
   ints(values: readonly number[]): Value<'int64'> {
     return this.constant('int64', [values.length], BigInt64Array.from(values, BigInt), `ints ${values.join(',')}`);
+  }
+
+  /** An unnamed int64 scalar; equal ones are one initializer. */
+  int(value: number): Value<'int64'> {
+    return this.constant('int64', [], BigInt64Array.of(BigInt(value)), `int ${value}`);
+  }
+
+  /** States the shape of a value that the engine cannot infer; without it, fusions that compare shapes are left out. */
+  declare<T extends DataType>(value: Value<T>, dims: readonly Dim[]): Value<T> {
+    this.requireOwn(value);
+    this.declared.push({ name: value.name, type: value.type, dims });
+    return value;
+  }
+
+  /** Nodes that `make` adds carry the name of the part that they belong to: `layer.0.query/MatMul_0`. */
+  within<T>(part: string, make: () => T): T {
+    const outer = this.part;
+    this.part = `${outer}${part}/`;
+    try {
+      return make();
+    } finally {
+      this.part = outer;
+    }
   }
 
   /** Makes a value a graph output under `name`. One value may be several outputs. */
@@ -87,7 +119,7 @@ export class GraphUnderConstruction {
     for (const value of input.inputs) if (value !== undefined) this.requireOwn(value);
     const domain = input.domain ?? '';
     if (!this.opsets.has(domain)) throw new OnnxError(`${opType}: import domain "${domain}" first`);
-    const name = this.freshName(opType);
+    const name = this.freshName(this.part + opType);
     const outputs = input.outputs.map((type, i) =>
       this.newValue(i === 0 ? `${name}:out` : `${name}:out${i}`, type, 'computed'),
     );
@@ -127,7 +159,7 @@ export class GraphUnderConstruction {
         initializers: [...this.initializers.values()],
         inputs: [...this.inputs],
         outputs: this.outputs.map(({ info }) => info),
-        valueInfo: [],
+        valueInfo: this.declared.filter(({ name }) => !rename.has(name)),
       },
       metadata: new Map(Object.entries(metadata)),
     };
