@@ -32,8 +32,9 @@ export interface SlurmJobStatesOptions {
   slurmName: (jobName: string) => string;
 }
 
+const cancelledUnstarted = { state: 'cancelled', reason: 'cancelled before it started' } as const;
 /** Slurm's id of a job that never came to Slurm. */
-const noId = 'none';
+export const noId = 'none';
 /** A wrapper that was told to stop and does not is ended by Slurm, and asked again so often. */
 const scancelAgainMs = 60_000;
 
@@ -73,6 +74,11 @@ export class SlurmJobStates {
   async cancel(folder: JobFolder, jobName: string): Promise<void> {
     if (await isThere(folder.exit)) return;
     await publishOnce(folder.cancel, JSON.stringify({ at: new Date().toISOString() }));
+    if (await this.#claimInstead(folder)) await this.#cancelUnstarted(folder, jobName, cancelledUnstarted);
+  }
+
+  /** Takes the claim of a job that has not started, so that no wrapper ever can; false when a wrapper was first. */
+  async #claimInstead(folder: JobFolder): Promise<boolean> {
     const claim = await takeClaim(folder, {
       ...thisProcess(machineName(hostname())),
       by: 'cancel',
@@ -80,18 +86,17 @@ export class SlurmJobStates {
       renewWithinMs: this.#options.limits.renewWithinMs,
       at: new Date().toISOString(),
     });
-    if (!claim.taken && claim.winner.by === 'wrapper') return;
-    await this.#cancelUnstarted(folder, jobName);
+    return claim.taken || claim.winner.by === 'cancel';
   }
 
   /** The claim is ours, so no wrapper will ever run the program; the queue is only tidied up. */
-  async #cancelUnstarted(folder: JobFolder, jobName: string): Promise<void> {
+  async #cancelUnstarted(folder: JobFolder, jobName: string, exit: Omit<ExitRecord, 'endedAt'>): Promise<void> {
     const { transport, slurmName } = this.#options;
     const ids = (await transport.queue())
       .filter((job) => job.name === slurmName(jobName) && ['waiting', 'running'].includes(phaseOf(job.states)))
       .map((job) => job.id);
     if (ids.length > 0) await transport.cancel(ids);
-    await this.#end(folder, { state: 'cancelled', reason: 'cancelled before it started' });
+    await this.#end(folder, exit);
   }
 
   async #withoutProgress(folder: JobFolder, ref: JobRef): Promise<JobStatus> {
@@ -99,18 +104,18 @@ export class SlurmJobStates {
     if (exit) return this.#ended(folder, exit);
     const found = await readClaim(folder);
     if (found?.claim.by === 'cancel') {
-      await this.#cancelUnstarted(folder, ref.name);
+      await this.#cancelUnstarted(folder, ref.name, cancelledUnstarted);
       return await this.#recorded(folder);
     }
     const judgement = await this.#judge(folder, ref, found);
     if (judgement.kind === 'status') return judgement.status;
+    if (judgement.kind === 'hopeless') {
+      if (await this.#claimInstead(folder)) await this.#cancelUnstarted(folder, ref.name, judgement.exit);
+      return await this.#recorded(folder);
+    }
     // Nobody may start it from here on, a second Slurm job of the same name or a late requeue least of all.
     await publishOnce(folder.cancel, JSON.stringify({ at: new Date().toISOString() }));
-    const words = judgement.exit.state === 'failed' ? await lastWords(folder) : '';
-    await this.#end(folder, {
-      ...judgement.exit,
-      reason: [judgement.exit.reason, words].filter((text) => text !== '').join(': '),
-    });
+    await this.#end(folder, withWords(judgement.exit, await tailOf(folder.stderr), await tailOf(folder.wrapperLog)));
     return await this.#recorded(folder);
   }
 
@@ -158,7 +163,9 @@ export class SlurmJobStates {
 
   /** What exit.json says, which may be another's word: whoever wrote it first was right. */
   async #recorded(folder: JobFolder): Promise<JobStatus> {
-    return this.#ended(folder, (await readControlFile<ExitRecord>(folder.exit))!);
+    const exit = await readControlFile<ExitRecord>(folder.exit);
+    // No exit after all: a wrapper claimed the job between two looks, and the next look finds it.
+    return exit ? this.#ended(folder, exit) : { state: 'pending' };
   }
 
   #ended(folder: JobFolder, exit: ExitRecord): JobStatus {
@@ -168,11 +175,22 @@ export class SlurmJobStates {
   }
 }
 
-/** The end of what Slurm, the wrapper and the program printed: why a job ended that could not say it itself. */
-async function lastWords(folder: JobFolder): Promise<string> {
-  const texts = await Promise.all(
-    [folder.stderr, folder.wrapperLog].map((path) => readFile(path, 'utf8').catch(() => '')),
-  );
-  const text = texts.find((t) => t.trim() !== '') ?? '';
-  return text.trimEnd().split('\n').slice(-5).join('\n').slice(-600);
+/** slurmstepd's own words; a site without cgroups has no state OUT_OF_MEMORY. */
+const slurmKilledForMemory = /exceeded (?:job )?memory limit|oom[-_ ]?kill|out of memory/i;
+
+/** Adds why a job ended that could not say it itself: the program's last lines, else Slurm's and the wrapper's. Pure. */
+function withWords(exit: Omit<ExitRecord, 'endedAt'>, program: string, slurm: string): Omit<ExitRecord, 'endedAt'> {
+  if (exit.state !== 'failed') return exit;
+  const killed = exit.failureClass === 'infrastructure' && slurmKilledForMemory.test(slurm);
+  const words = killed || program === '' ? slurm : program;
+  return {
+    ...exit,
+    ...(killed && { failureClass: 'outOfMemory' }),
+    reason: [exit.reason, words].filter((text) => text !== '').join(': '),
+  };
 }
+
+const tailOf = async (path: string): Promise<string> => {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return text.trimEnd().split('\n').slice(-5).join('\n').slice(-600);
+};

@@ -26,7 +26,23 @@ export interface Patience {
   absentMs: number;
 }
 
-export type Judgement = { kind: 'status'; status: JobStatus } | { kind: 'over'; exit: Omit<ExitRecord, 'endedAt'> };
+export type Judgement =
+  | { kind: 'status'; status: JobStatus }
+  | { kind: 'over'; exit: Omit<ExitRecord, 'endedAt'> }
+  /** It waits for what will not come by itself: to be taken out of the queue, unless it starts first. */
+  | { kind: 'hopeless'; exit: Omit<ExitRecord, 'endedAt'> };
+
+/** Reasons of a pending job (squeue(1), JOB REASON CODES) that only a person can change. */
+const hopeless: readonly string[] = [
+  'BadConstraints',
+  'PartitionConfig',
+  'PartitionNodeLimit',
+  'PartitionTimeLimit',
+  'InvalidAccount',
+  'InvalidQOS',
+  'DependencyNeverSatisfied',
+  'AssociationTimeLimit',
+];
 
 /** The wrapper renews, so it lives, whatever Slurm believes: then Slurm need not be asked at all. */
 export const isBeating = ({ claim, left, silentMs }: Pick<Facts, 'claim' | 'left' | 'silentMs'>): boolean =>
@@ -49,6 +65,15 @@ export function judge(facts: Facts, patience: Patience): Judgement {
   const said = `Slurm job ${facts.id} ended as ${states.join(' ')}${where}`;
   switch (phaseOf(states)) {
     case 'waiting':
+      if (hopeless.includes(reason) && word.forMs >= patience.absentMs)
+        return {
+          kind: 'hopeless',
+          exit: {
+            state: 'failed',
+            failureClass: 'userError',
+            reason: `Slurm job ${facts.id} cannot start as it is: ${reason}`,
+          },
+        };
       return told({ state: 'pending', reason: `${states.join(' ')}: ${reason}` });
     case 'running':
       if (claim && !left && facts.silentMs > 2 * claim.renewWithinMs)

@@ -24,7 +24,7 @@ import { resolveSecrets, type SecretSource } from '../secrets.ts';
 import { batchScript, launchVariable, wrapperVariable } from './batch-script.ts';
 import { directivesOf, slurmJobName } from './directives.ts';
 import { SubmitRejected } from './errors.ts';
-import { SlurmJobStates } from './job-states.ts';
+import { noId, SlurmJobStates } from './job-states.ts';
 import type { Patience } from './judge.ts';
 import { QueueWatch } from './queue-watch.ts';
 import { type Accepted, submitOnce } from './submission.ts';
@@ -113,6 +113,17 @@ class SlurmRunner implements JobRunner {
 
   async cancel(ref: JobRef): Promise<void> {
     await this.#states.cancel(await this.#find(ref), ref.name);
+  }
+
+  async withdraw(name: string): Promise<JobRef | undefined> {
+    const { target, name: lab } = this.#options;
+    const folder = jobFolderOf(target.folder, name);
+    await mkdir(folder.path, { recursive: true, mode: 0o700 });
+    await syncFolder(dirname(folder.path));
+    await this.#states.cancel(folder, name);
+    const record = await readControlFile<JobRecord>(folder.record);
+    const id = (await this.#states.acceptedId(folder)) ?? noId;
+    return record && { runner: 'slurm', name, specDigest: record.specDigest, externalId: `${lab}/${id}` };
   }
 
   async logs(ref: JobRef, cursor?: string): Promise<LogPage> {

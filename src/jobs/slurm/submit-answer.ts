@@ -21,6 +21,8 @@ const rejected = [
   /batch script is empty|does not start with|does not have a shebang|DOS line breaks/i,
   /unrecognized option|invalid option|Invalid --|unable to open file/i,
 ];
+/** No connection was made, so nothing was sent. */
+const notSent = /connect(?:ion)? (?:failure|refused)/i;
 /** A limit on how many jobs may be in the queue passes by itself. */
 const busy = [
   /MaxSubmit/i,
@@ -33,6 +35,7 @@ const busy = [
 /** Which error a failed submit is. What is not surely refused may be in the queue. Pure. */
 export function submitFailure(text: string): ClusterUnavailable | SubmitRejected | SubmitUnclear {
   const said = oneLine(text);
+  if (notSent.test(said)) return new ClusterUnavailable(said);
   if (/timed out|timeout/i.test(said)) return new SubmitUnclear(said);
   if (busy.some((pattern) => pattern.test(said))) return new ClusterUnavailable(said);
   if (rejected.some((pattern) => pattern.test(said))) return new SubmitRejected(said);

@@ -33,7 +33,8 @@ export function slurmConf(root: string, ports: ClusterPorts, options: ClusterOpt
     `SlurmctldPort=${ports.controller}`,
     'SlurmUser=slurm',
     'AuthType=auth/munge',
-    `AuthInfo=socket=${root}/munge/socket`,
+    // A requeued job waits until its old credential has expired: 120 s by default.
+    `AuthInfo=socket=${root}/munge/socket,cred_expire=5`,
     'AuthAltTypes=auth/jwt',
     `AuthAltParameters=jwt_key=${root}/jwt.key`,
     'CredType=cred/munge',

@@ -14,7 +14,12 @@ export function whyNoSlurm(): string | undefined {
 /** A suite that needs real Slurm: skipped by name where there is none, required in CI. */
 export function describeSlurm(name: string, suite: () => void): void {
   const why = whyNoSlurm();
-  if (why === undefined || process.env.GOTO3_REQUIRE_SLURM) describe(name, suite);
+  if (why === undefined || process.env.GOTO3_REQUIRE_SLURM)
+    describe(name, function () {
+      // A requeue, a node that fails, a controller that restarts: Slurm takes its time.
+      this.timeout(90_000);
+      suite();
+    });
   else
     describe(name, () => {
       it(`is skipped: ${why}`, function () {

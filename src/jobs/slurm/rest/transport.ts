@@ -13,11 +13,13 @@ export interface RestOptions {
   key: () => Promise<Uint8Array>;
   /** Undefined: the newest that both sides know. */
   version?: string;
-  /** Life of a token, and when it is replaced. */
-  tokenSeconds?: number;
+  /** This machine's clock, which the token's life is told by. */
+  nowMs?: () => number;
 }
 
 const answerWithinMs = 120_000;
+/** A token lives so long, and is replaced at half of it. */
+const tokenSeconds = 600;
 
 interface Answer {
   status: number;
@@ -26,13 +28,13 @@ interface Answer {
 
 /** The cluster by slurmrestd, which forwards each call to the controller with our token. */
 export function createRestTransport(options: RestOptions): SlurmTransport {
-  const { url, user, key, tokenSeconds = 600 } = options;
+  const { url, user, key, nowMs = Date.now } = options;
   let token: { text: string; untilMs: number } | undefined;
   let version: Promise<string> | undefined;
 
   const freshToken = async (): Promise<string> => {
     if (token && Date.now() < token.untilMs) return token.text;
-    const text = slurmToken(await key(), user, Date.now(), tokenSeconds);
+    const text = slurmToken(await key(), user, nowMs(), tokenSeconds);
     token = { text, untilMs: Date.now() + (tokenSeconds * 1000) / 2 };
     return text;
   };
@@ -52,11 +54,11 @@ export function createRestTransport(options: RestOptions): SlurmTransport {
     return { status: response.status, body: parsed(text) };
   };
 
-  /** A question: asking twice does no harm, so a refused token is replaced and the question asked once more. */
+  /** A question: asking twice does no harm, so the token is replaced and the question asked once more. */
   const ask = async (method: string, path: string): Promise<Answer> => {
     try {
       const answer = await send(method, path);
-      if (!isAuthFailure(answer)) return answer;
+      if (!mayBeToken(answer)) return answer;
       token = undefined;
       return await send(method, path);
     } catch (error) {
@@ -84,19 +86,17 @@ export function createRestTransport(options: RestOptions): SlurmTransport {
     async submit(submission: Submission): Promise<string> {
       const path = `/slurm/${await apiVersion()}/job/submit`;
       const body = submitBody(await apiVersion(), submission);
-      // A token that is refused refuses before the controller sees a job, and then one more try is safe.
-      for (let tries = 1; ; tries += 1) {
-        const answer = await send('POST', path, body).catch((error: unknown) => {
-          throw neverSent(error)
-            ? new ClusterUnavailable(`slurmrestd ${url}: ${reasonOf(error)}`)
-            : new SubmitUnclear(`slurmrestd ${url}: ${reasonOf(error)}`);
-        });
-        const id = submittedId(answer.body);
-        if (id !== undefined) return id;
-        if (!isAuthFailure(answer)) throw submitFailure(errorsOf(answer.body) || `HTTP ${answer.status}`);
-        token = undefined;
-        if (tries === 2) throw new ClusterUnavailable(`slurmrestd ${url}: ${oneLine(errorsOf(answer.body))}`);
-      }
+      const answer = await send('POST', path, body).catch((error: unknown) => {
+        throw neverSent(error)
+          ? new ClusterUnavailable(`slurmrestd ${url}: ${reasonOf(error)}`)
+          : new SubmitUnclear(`slurmrestd ${url}: ${reasonOf(error)}`);
+      });
+      // An id may come with a warning ("not available now"): the job is in the queue.
+      const id = submittedId(answer.body);
+      if (id !== undefined) return id;
+      // The controller hangs up on a refused token, and so does one that dies after it took the job: only a look can tell.
+      if (mayBeToken(answer)) token = undefined;
+      throw submitFailure(errorsOf(answer.body) || `HTTP ${answer.status}`);
     },
 
     async queue(): Promise<SlurmJob[]> {
@@ -124,9 +124,10 @@ export function createRestTransport(options: RestOptions): SlurmTransport {
   };
 }
 
-/** Which of its two faces an authentication failure shows depends on the version. */
-const isAuthFailure = ({ status, body }: Answer): boolean =>
-  status === 401 || (status >= 400 && /authentication|slurmctld config is unable to load/i.test(errorsOf(body)));
+/** What an expired or wrong token looks like in 22.05: the same as a controller that is away. Newer ones say 401. */
+const mayBeToken = ({ status, body }: Answer): boolean =>
+  status === 401 ||
+  (status >= 400 && /authentication|unspecified error|zero bytes were transmitted/i.test(errorsOf(body)));
 
 /** Nobody listens: the request has not left this machine. */
 const neverSent = (error: unknown): boolean =>
