@@ -1,20 +1,28 @@
 import { createReadStream } from 'node:fs';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { log } from '@temporalio/activity';
 import type { QuantizeActivities } from '../contracts/activities.ts';
+import type { Digest } from '../contracts/digest.ts';
+import type { Model } from '../contracts/manifests.ts';
 import { modelFileName } from '../contracts/model.ts';
-import { forkProgram } from '../serving/program.ts';
+import { needsReducedRange, readCpuFeatures } from '../onnx/quantize/cpu.ts';
+import { type Arithmetic, instructionSetOf } from '../onnx/quantize/instruction-set.ts';
+import { putJson } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
 import type { ModelFolders } from './model-folders.ts';
 import { keep } from './pins.ts';
 import { pulse } from './pulse.ts';
-import type { QuantizeAnswer, QuantizeTask } from './quantize-process.ts';
+import { runQuantizer } from './quantize/quantizer.ts';
+import { QuantizationReport } from './quantize/records.ts';
+import { searchFloatLayers } from './quantize/search.ts';
+import { readSpec } from './spec.ts';
 
 /**
- * Dynamic int8 of MatMul, Gemm and embedding tables; the float model's signature and other files stay. A model in which
- * nothing can be quantized is its own answer, with `quantized` 0: int8 is a contestant, not a condition.
+ * Dynamic int8 of MatMul, Gemm, LSTM and embedding tables; the float model's signature and other files stay. A model in
+ * which nothing can be quantized is its own answer, with `quantized` 0: int8 is a contestant, not a condition. With
+ * `quantize.search` in the loop file the most sensitive layers stay float, as few as the margin allows.
  */
 export function createQuantizeActivities({
   store,
@@ -25,30 +33,75 @@ export function createQuantizeActivities({
 }): QuantizeActivities {
   return {
     async quantizeModel({ plan, model: digest }) {
-      return await pulse(async (_say, signal) => {
+      return await pulse(async (say, signal) => {
         const { folder, model } = await models.open(digest);
+        const { spec } = await readSpec(store, plan.specDigest);
+        const arithmetic = await arithmeticHere();
         const scratch = await mkdtemp(join(tmpdir(), 'goto3-quantize-'));
+        const warn = (problem: string): void => log.warn(problem, { loop: plan.loop, cycle: plan.n, digest });
+        const quantizeTo = async (output: string, exclude: string[]) =>
+          await runQuantizer(
+            {
+              op: 'quantize',
+              input: join(folder, modelFileName),
+              output,
+              reduceRange: arithmetic.weightBits === 7,
+              exclude,
+            },
+            scratch,
+            signal,
+          );
         try {
           const output = join(scratch, modelFileName);
-          const answer = await runQuantizer({ input: join(folder, modelFileName), output }, scratch, signal);
-          if ('refused' in answer || answer.quantized === 0) {
-            const problem = 'refused' in answer ? answer.refused : 'no node of it can be quantized';
-            log.warn('stays as it is', { loop: plan.loop, cycle: plan.n, digest, problem });
+          let answer = await quantizeTo(output, []);
+          if (answer.op === 'refused' || answer.quantized === 0) {
+            warn(`stays as it is: ${answer.op === 'refused' ? answer.problem : 'no node of it can be quantized'}`);
             return { model: digest, sizeBytes: model.sizeBytes, sizeBefore: model.sizeBytes, quantized: 0, skipped: 0 };
           }
-          const sizeBytes = (await stat(output)).size;
+          const search = spec.quantize === 'never' ? undefined : spec.quantize.search;
+          const report =
+            search &&
+            (await searchFloatLayers(store, {
+              plan,
+              digest,
+              model,
+              folder,
+              scratch,
+              arithmetic,
+              ...search,
+              margin: plan.quantizeMargin ?? 0,
+              say,
+              warn,
+              signal,
+            }));
+          if (search && !report) warn('no search: the model was trained on no rows of the store');
+          if (report && report.keptFloat.length > 0) answer = await quantizeTo(output, report.keptFloat);
+          if (answer.op === 'refused') throw new Error(`layers ${report?.keptFloat.join(', ')}: ${answer.problem}`);
+          const { quantized, skipped, sizeBytes } = answer;
           const int8 = { path: modelFileName, digest: await store.blobs.put(createReadStream(output)), sizeBytes };
-          const { warmStart: _base, ...float } = model;
           const manifest = await keep(store, plan, 'int8', {
-            ...float,
-            parents: [digest],
-            createdAt: new Date().toISOString(),
-            precision: 'int8',
-            files: model.files.map((file) => (file.path === modelFileName ? int8 : file)),
-            sizeBytes,
-            run: digest,
+            ...int8Of(model, digest, int8),
+            quantization: {
+              ...arithmetic,
+              ...(report && {
+                keptFloat: report.keptFloat.length,
+                report: await putJson(store, QuantizationReport, report),
+              }),
+            },
           });
-          return { model: manifest, sizeBytes, sizeBefore: model.sizeBytes, ...answer };
+          const found = report && {
+            trials: report.trials.length,
+            keptFloat: report.keptFloat.length,
+            holds: report.holds,
+          };
+          return {
+            model: manifest,
+            sizeBytes,
+            sizeBefore: model.sizeBytes,
+            quantized,
+            skipped,
+            ...(found && { search: found }),
+          };
         } finally {
           await rm(scratch, { recursive: true, force: true });
         }
@@ -57,30 +110,27 @@ export function createQuantizeActivities({
   };
 }
 
-async function runQuantizer(
-  task: QuantizeTask,
-  folder: string,
-  signal: AbortSignal,
-): Promise<{ quantized: number; skipped: number } | { refused: string }> {
-  signal.throwIfAborted();
-  const child = forkProgram(new URL('./quantize-process.ts', import.meta.url), folder);
-  const stop = (): void => void child.kill('SIGKILL');
-  signal.addEventListener('abort', stop);
-  try {
-    const answer = await new Promise<QuantizeAnswer>((resolve, reject) => {
-      child.once('message', resolve);
-      child.once('error', reject);
-      child.once('exit', (code, by) =>
-        reject(signal.reason ?? new Error(`the quantizer ended with ${by ?? `exit code ${code}`} and no answer`)),
-      );
-      child.send(task);
-    });
-    if (!('error' in answer)) return answer;
-    // A typed error is the quantizer's word about the model; any other (a full disk, say) may pass.
-    if (answer.type === undefined) throw new Error(answer.error);
-    return { refused: answer.error };
-  } finally {
-    signal.removeEventListener('abort', stop);
-    stop();
-  }
+/** Of the worker that quantizes; our endpoint and our scorer always set `session.x64quantprecision`. */
+async function arithmeticHere(): Promise<Arithmetic> {
+  const cpu = await readCpuFeatures();
+  return {
+    instructionSet: instructionSetOf(cpu),
+    weightBits: needsReducedRange(cpu) ? 7 : 8,
+    x64QuantPrecision: true,
+  };
+}
+
+function int8Of(model: Model, digest: Digest, int8: Model['files'][number]): Model {
+  const { warmStart: _base, ...float } = model;
+  const files = model.files.map((file) => (file.path === modelFileName ? int8 : file));
+  return {
+    ...float,
+    parents: [digest],
+    createdAt: new Date().toISOString(),
+    precision: 'int8',
+    files,
+    // As `registerModel` counts it: the model's graph.
+    sizeBytes: int8.sizeBytes,
+    run: digest,
+  };
 }

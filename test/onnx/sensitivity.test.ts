@@ -42,7 +42,7 @@ describe('onnx/quantize/sensitivity', () => {
     const errors = new LayerErrors(probe);
     const x = f32([32, 16], randomFloats(512, seededRandom(2)));
     const outputs = await runOnce(probe.model, { x });
-    errors.add((name) => outputs[name]![0]!);
+    errors.add((name) => outputs[name]!);
     const ranked = errors.ranked();
     assert.deepEqual(
       ranked.map(({ weights }) => weights),
@@ -65,16 +65,21 @@ describe('onnx/quantize/sensitivity', () => {
     const x = f32([32, 16], randomFloats(512, seededRandom(2)));
     const outputs = await runOnce(probe.model, { x });
     const errors = new LayerErrors(probe);
-    errors.add((name) => outputs[name]![0]!);
+    errors.add((name) => outputs[name]!);
     const last = errors.ranked().find(({ weights }) => weights[0] === 'last')!;
     const others = probe.layers.filter(({ weights }) => weights[0] !== 'last').flatMap(({ nodes }) => nodes);
     const alone = quantizeDynamic(model, { exclude: others }).model;
     const [float, int8] = [(await runOnce(model, { x })).y!, (await runOnce(alone, { x })).y!];
-    const [signal, noise] = [
-      float.reduce((s, y) => s + y * y, 0),
-      float.reduce((s, y, i) => s + (y - int8[i]!) ** 2, 0),
-    ];
-    assert.ok(Math.abs(last.sqnrDb! - 10 * Math.log10(signal / noise)) < 0.01);
+    const shares = Array.from({ length: 16 }, (_, c) => {
+      let [signal, noise] = [0, 0];
+      for (let i = c; i < float.length; i += 16) {
+        signal += float[i]! ** 2;
+        noise += (float[i]! - int8[i]!) ** 2;
+      }
+      return noise / signal;
+    });
+    const mean = shares.reduce((sum, share) => sum + share, 0) / 16;
+    assert.ok(Math.abs(last.sqnrDb! + 10 * Math.log10(mean)) < 0.01);
   });
 
   it('adds up batches, and covers tables, Gemm and nodes that share a weight as one layer', async () => {
@@ -86,7 +91,7 @@ describe('onnx/quantize/sensitivity', () => {
         Array.from({ length: 24 }, (_, i) => (i * 7 + seed) % 50),
       );
       const outputs = await runOnce(probe.model, { ids });
-      errors.add((name) => outputs[name]![0]!);
+      errors.add((name) => outputs[name]!);
     }
     const ranked = errors.ranked();
     assert.deepEqual(ranked.flatMap(({ weights }) => weights).sort(), ['table', 'w1', 'w2']);

@@ -1,5 +1,7 @@
-import type { Model, Node, ValueInfo } from '../model.ts';
+import { dataTypeCode } from '../data-type.ts';
+import type { Model, Node, Tensor, ValueInfo } from '../model.ts';
 import { FreshNames, nameNodes } from '../rewrite/names.ts';
+import { tensorOf } from '../tensor.ts';
 import { type Constant, Scope } from './constants.ts';
 import { integerForm } from './integer-form.ts';
 import { IntegerOps } from './integer-ops.ts';
@@ -15,7 +17,11 @@ export interface Layer {
 
 /** A layer's error in the float model's own graph: nothing else is int8. */
 export interface LayerError extends Layer {
-  /** 10·log10(Σy² / Σ(y−ŷ)²) of its outputs over all rows, in dB; the worst of its nodes; null when nothing was lost. */
+  /**
+   * Signal to noise of its outputs in dB: −10·log10 of the mean over output channels of Σ(y−ŷ)² / Σy², at most 1 for each,
+   * over all rows; the worst of its nodes; null when nothing was lost. By channel, because one with an outlier would drown
+   * the noise of all others, and its own is not what the next layer reads.
+   */
   readonly sqnrDb: number | null;
 }
 
@@ -23,7 +29,7 @@ export interface SensitivityProbe {
   /** The float model, with the int8 form of every layer beside the float one, and both sums of squares as outputs. */
   readonly model: Model;
   readonly layers: readonly Layer[];
-  /** Node by node: which layer it is of, and the names of its scalar float32 outputs. */
+  /** Node by node: which layer it is of, and the names of its float32 outputs, a value per channel. */
   readonly sums: readonly { readonly layer: number; readonly signal: string; readonly noise: string }[];
   /** The activations that nodes of the main graph quantize; only where they were asked for. */
   readonly activations: readonly ProbedActivation[];
@@ -38,7 +44,7 @@ export interface ProbedActivation {
 
 /**
  * One model that measures every layer's error in one run: the integer nodes read the float model's activations, so the
- * errors do not mix, and only two scalars a node come out. Layers inside If, Loop and Scan are in `layers` (they can be
+ * errors do not mix, and only two numbers a channel come out. Layers inside If, Loop and Scan are in `layers` (they can be
  * kept in float) but not in `sums`: their values cannot leave the body.
  */
 export function sensitivityProbe(
@@ -64,6 +70,7 @@ export function sensitivityProbe(
   const candidates = placed.map(({ candidate }) => candidate);
   const weights = new WeightStore(candidates, names, { perChannel, reduceRange }, () => {});
   const ops = new IntegerOps(weights, names);
+  const squares = new ChannelSquares(names, model.opsets.get('') ?? 0);
   const outputs: ValueInfo[] = [];
   const sums: { layer: number; signal: string; noise: string }[] = [];
   const measured = new Map(placed.filter(({ scope }) => scope === root).map((place) => [place.index, place.candidate]));
@@ -72,8 +79,8 @@ export function sensitivityProbe(
     if (candidate === undefined) return [node];
     const shadow = { ...node, outputs: node.outputs.map((name) => (name === '' ? '' : names.fresh(`${name}_int8`))) };
     const at = node.outputs.findIndex((name) => name !== '');
-    const { added, signal, noise } = squares(node.outputs[at]!, shadow.outputs[at]!, candidate, names);
-    for (const name of [signal, noise]) outputs.push({ name, type: 'float32', dims: [] });
+    const { added, signal, noise } = squares.of(node.outputs[at]!, shadow.outputs[at]!, candidate);
+    for (const name of [signal, noise]) outputs.push({ name, type: 'float32', dims: undefined });
     sums.push({ layer: layerOf.get(candidate)!, signal, noise });
     return [node, ...integerForm(ops, shadow, candidate), ...added];
   });
@@ -81,7 +88,7 @@ export function sensitivityProbe(
   const known = new Set(graph.outputs.map(({ name }) => name));
   for (const { output } of activations)
     if (output !== undefined && !known.has(output)) outputs.push({ name: output, type: 'float32', dims: undefined });
-  const initializers = [...graph.initializers, ...weights.of(root), ...ops.initializers];
+  const initializers = [...graph.initializers, ...weights.of(root), ...ops.initializers, ...squares.initializers];
   const opsets = new Map([['com.microsoft', 1] as const, ...model.opsets]);
   return {
     model: { ...model, opsets, graph: { ...graph, nodes, initializers, outputs: [...graph.outputs, ...outputs] } },
@@ -115,27 +122,56 @@ function probedActivations(root: Scope, measured: ReadonlyMap<number, Candidate>
   }));
 }
 
-/** Σy² and Σ(y−ŷ)² as scalars. */
-function squares(
-  y: string,
-  quantized: string,
-  { weights: [weight] }: Candidate,
-  names: FreshNames,
-): { added: Node[]; signal: string; noise: string } {
-  const added: Node[] = [];
-  const node = (opType: string, inputs: string[], name: string, attributes: Node['attributes'] = []): string => {
-    const output = names.fresh(name);
-    added.push({ name: names.fresh(`${name}_node`), opType, domain: '', inputs, outputs: [output], attributes });
-    return output;
-  };
-  const isHalf = weight.tensor.type === 'float16';
-  const wide = (name: string): string =>
-    isHalf ? node('Cast', [name], `${name}_wide`, [{ name: 'to', type: 'int', value: 1 }]) : name;
-  const [float, int8] = [wide(y), wide(quantized)];
-  const scalar = [{ name: 'keepdims', type: 'int', value: 0 } as const];
-  const signal = node('ReduceSumSquare', [float], `${y}_signal`, scalar);
-  const noise = node('ReduceSumSquare', [node('Sub', [float, int8], `${y}_difference`)], `${y}_noise`, scalar);
-  return { added, signal, noise };
+/** Writes Σy² and Σ(y−ŷ)² over everything but the last axis, the channels. */
+class ChannelSquares {
+  readonly initializers: Tensor[] = [];
+  private readonly names: FreshNames;
+  /** From operator set 18 on a reduction takes its axes as an input. */
+  private readonly axes: string | undefined;
+
+  constructor(names: FreshNames, opset: number) {
+    this.names = names;
+    if (opset >= 18) this.axes = this.ints('axis', [0]);
+  }
+
+  of(y: string, quantized: string, candidate: Candidate): { added: Node[]; signal: string; noise: string } {
+    const added: Node[] = [];
+    const node = (opType: string, inputs: string[], name: string, attributes: Node['attributes'] = []): string => {
+      const output = this.names.fresh(name);
+      added.push({ name: this.names.fresh(`${name}_node`), opType, domain: '', inputs, outputs: [output], attributes });
+      return output;
+    };
+    const shape = this.ints(`${y}_channels`, [-1, channelsOf(candidate)]);
+    const rows = (name: string): string => {
+      const isHalf = candidate.weights[0].tensor.type === 'float16';
+      const to = [{ name: 'to', type: 'int', value: dataTypeCode('float32') } as const];
+      return node('Reshape', [isHalf ? node('Cast', [name], `${name}_wide`, to) : name, shape], `${name}_rows`);
+    };
+    const sum = (name: string, of: string): string => {
+      const keepDims = { name: 'keepdims', type: 'int', value: 0 } as const;
+      return this.axes === undefined
+        ? node('ReduceSumSquare', [of], name, [keepDims, { name: 'axes', type: 'ints', value: [0] }])
+        : node('ReduceSumSquare', [of, this.axes], name, [keepDims]);
+    };
+    const float = rows(y);
+    const signal = sum(`${y}_signal`, float);
+    const noise = sum(`${y}_noise`, node('Sub', [float, rows(quantized)], `${y}_difference`));
+    return { added, signal, noise };
+  }
+
+  private ints(base: string, values: readonly number[]): string {
+    const name = this.names.fresh(base);
+    this.initializers.push(tensorOf(name, 'int64', [values.length], BigInt64Array.from(values, BigInt)));
+    return name;
+  }
+}
+
+/** Length of the last axis of the node's output. */
+function channelsOf({ role, weights: [weight, recurrence] }: Candidate): number {
+  const { dims } = weight.tensor;
+  if (role === 'gates') return recurrence!.tensor.dims[2]!;
+  if (role === 'transposed') return dims[0]!;
+  return dims.length === 1 ? 1 : dims.at(-1)!;
 }
 
 function groupByWeight(placed: readonly { node: Node; candidate: Candidate }[]): {
@@ -170,18 +206,19 @@ function groupByWeight(placed: readonly { node: Node; candidate: Candidate }[]):
 /** Adds up the sums of runs over several batches. */
 export class LayerErrors {
   private readonly probe: Pick<SensitivityProbe, 'layers' | 'sums'>;
-  private readonly totals: { signal: number; noise: number }[];
+  private readonly totals: { signal: Float64Array; noise: Float64Array }[];
 
   constructor(probe: Pick<SensitivityProbe, 'layers' | 'sums'>) {
     this.probe = probe;
-    this.totals = probe.sums.map(() => ({ signal: 0, noise: 0 }));
+    this.totals = probe.sums.map(() => ({ signal: new Float64Array(0), noise: new Float64Array(0) }));
   }
 
-  /** @param scalar value of a scalar output of the run, by its name */
-  add(scalar: (output: string) => number): void {
+  /** @param values of an output of the run, by its name */
+  add(values: (output: string) => Float32Array): void {
     for (const [i, { signal, noise }] of this.probe.sums.entries()) {
-      this.totals[i]!.signal += scalar(signal);
-      this.totals[i]!.noise += scalar(noise);
+      const total = this.totals[i]!;
+      total.signal = plus(total.signal, values(signal));
+      total.noise = plus(total.noise, values(noise));
     }
   }
 
@@ -189,18 +226,28 @@ export class LayerErrors {
   ranked(): LayerError[] {
     const errors = this.probe.layers.map((layer, l): LayerError & { measured: boolean } => {
       const own = this.totals.filter((_, i) => this.probe.sums[i]!.layer === l);
-      const lost = own.filter(({ noise }) => noise !== 0);
-      // A layer that gives NaN or infinity is as bad as can be.
-      const dbs = lost.map(({ signal, noise }) => {
-        const db = 10 * Math.log10(signal / noise);
-        return Number.isFinite(db) ? db : -1_000;
-      });
-      return { ...layer, sqnrDb: dbs.length === 0 ? null : Math.min(...dbs), measured: own.length > 0 };
+      const lost = Math.max(0, ...own.map(({ signal, noise }) => lostShare(signal, noise)));
+      return { ...layer, sqnrDb: lost === 0 ? null : -10 * Math.log10(lost), measured: own.length > 0 };
     });
     return errors
       .sort((a, b) => Number(b.measured) - Number(a.measured) || (a.sqnrDb ?? 1_000) - (b.sqnrDb ?? 1_000))
       .map(({ nodes, weights, sqnrDb }) => ({ nodes, weights, sqnrDb }));
   }
+}
+
+function plus(total: Float64Array, values: Float32Array): Float64Array {
+  return Float64Array.from(values, (value, i) => value + (total[i] ?? 0));
+}
+
+/** A channel that is all noise, NaN or infinity has lost everything, one without noise nothing. */
+function lostShare(signal: Float64Array, noise: Float64Array): number {
+  let lost = 0;
+  for (let c = 0; c < noise.length; c++) {
+    if (noise[c] === 0) continue;
+    const share = noise[c]! / signal[c]!;
+    lost += share < 1 ? share : 1;
+  }
+  return noise.length === 0 ? 0 : lost / noise.length;
 }
 
 /** Names of the nodes to exclude so that the `count` most sensitive layers stay float. */

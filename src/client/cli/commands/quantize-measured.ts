@@ -111,7 +111,7 @@ async function layerErrors(
         ...probe.sums.flatMap(({ signal, noise }) => [signal, noise]),
         ...probe.activations.flatMap(({ output }) => (output === undefined ? [] : [output])),
       ]);
-      errors.add((name) => (outputs[name]!.data as Float32Array)[0]!);
+      errors.add((name) => outputs[name]!.data as Float32Array);
       for (const { activation, output } of probe.activations) {
         const tensor = output === undefined ? feeds[activation] : outputs[output];
         if (tensor?.type === 'float32') histograms.get(activation)!.add(tensor.data as Float32Array);
