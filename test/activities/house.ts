@@ -32,6 +32,7 @@ export interface FileChanges {
   base?: LoopFile['base'];
   triggers?: LoopFile['triggers'];
   quantize?: LoopFile['quantize'];
+  evaluate?: LoopFile['evaluate'];
   approval?: LoopFile['approval'];
   notify?: LoopFile['notify'];
 }
