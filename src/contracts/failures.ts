@@ -14,6 +14,8 @@ export const failureTypes = {
   corruptBlob: 'CorruptBlob',
   /** The store is full, out of handles or has an I/O error: nothing was half done, a retry may succeed. */
   storeUnavailable: 'StoreUnavailable',
+  /** The hub that bases come from does not answer, or sent other bytes than it promised: a retry may succeed. */
+  hubUnavailable: 'HubUnavailable',
   refused: 'Refused',
   notYet: 'NotYet',
   loopNotApplied: 'LoopNotApplied',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Base } from './base.ts';
 import { ArtifactFile, Digest as DigestSchema } from './digest.ts';
 import { FailureClassSchema } from './job.ts';
 import { ModelSignature } from './model.ts';
@@ -261,6 +262,7 @@ export const CycleOpened = z.strictObject({
 export type CycleOpened = z.infer<typeof CycleOpened>;
 
 export const Manifest = z.discriminatedUnion('kind', [
+  Base,
   Dataset,
   Run,
   Model,

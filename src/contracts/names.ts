@@ -44,6 +44,8 @@ export const refNames = {
   deployments: (endpoint: string): string => `endpoints/${endpoint}/deployments`,
   /** Digests that a rollback barred from this endpoint. */
   barred: (endpoint: string): string => `endpoints/${endpoint}/barred`,
+  /** The manifest of a hub base; the key is the first 40 hex digits of the SHA-256 of `hub:owner/name@commit`. */
+  base: (key: string): string => `bases/${key}`,
   pin: (loop: string, n: number): string => `pins/${loop}/${n}`,
   /** The one placement of an attempt; `id` is made from its name. */
   job: (id: string): string => `jobs/${id}`,

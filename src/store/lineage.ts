@@ -65,6 +65,8 @@ async function inspect(
 
 export function summarise(manifest: Manifest): string {
   switch (manifest.kind) {
+    case 'Base':
+      return `${manifest.source}, ${manifest.modelType}, ${manifest.sizeBytes} bytes, licence ${manifest.license ?? 'unknown'}`;
     case 'Dataset':
       return `${manifest.loop}: ${manifest.rowCount} rows in ${manifest.segments.length} segments`;
     case 'Run':
