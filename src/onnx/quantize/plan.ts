@@ -3,7 +3,8 @@ import type { Node } from '../model.ts';
 import type { Constant, ConstantView, Scope } from './constants.ts';
 import { integerRange } from './scale.ts';
 import { largestWeight } from './weight.ts';
-import { floatsOf, largestMagnitude } from './weight-values.ts';
+import { largestMagnitude } from './weight-loops.ts';
+import { floatsOf } from './weight-values.ts';
 
 /**
  * How a node uses its constant: as B [.., k, n]; as B [n, k] that is transposed first; row by row as a table; as the

@@ -23,19 +23,6 @@ export const magnitudeBits = (values: Float32Array): Int32Array =>
   new Int32Array(values.buffer, values.byteOffset, values.length);
 export const withoutSign = 0x7fff_ffff;
 
-/** Largest absolute value, 0 of nothing, NaN as soon as one element is. */
-export function largestMagnitude(values: Float32Array): number {
-  const bits = magnitudeBits(values);
-  const largest = new Int32Array(1);
-  let most = 0;
-  for (let i = 0; i < bits.length; i++) {
-    const magnitude = bits[i]! & withoutSign;
-    if (magnitude > most) most = magnitude;
-  }
-  largest[0] = most;
-  return new Float32Array(largest.buffer)[0]!;
-}
-
 let table: Float32Array | undefined;
 
 /** What each of the 65,536 bit patterns of IEEE 754 binary16 stands for. */

@@ -1,5 +1,5 @@
-import { integerRange, quantizationParameters, quantizeSymmetric } from './scale.ts';
-import { magnitudeBits, withoutSign } from './weight-values.ts';
+import { integerRange, type QuantizationScheme, quantizationParameters } from './scale.ts';
+import { type LossSums, loopsFor } from './weight-loops.ts';
 
 /** How far the quantized weight is from the float one. */
 export interface WeightError {
@@ -52,65 +52,37 @@ export function quantizeStack(
   for (let m = 0; m < count; m++) {
     const matrix = weights.subarray(m * size, (m + 1) * size);
     const own = scales.subarray(m * channels, (m + 1) * channels);
-    largestOfChannels(matrix, rows, columns, channel, own);
-    for (let c = 0; c < channels; c++) own[c] = quantizationParameters(-own[c]!, own[c]!, scheme).scale;
-    quantizeInto(values.subarray(m * size, (m + 1) * size), matrix, rows, columns, channel, own, limit, loss);
+    const into = values.subarray(m * size, (m + 1) * size);
+    if (channel === 'row') quantizeRows(into, matrix, columns, own, scheme, loss);
+    else {
+      const loops = loopsFor(size, columns, channels);
+      loops.largest(matrix, columns, own);
+      for (let c = 0; c < channels; c++) own[c] = quantizationParameters(-own[c]!, own[c]!, scheme).scale;
+      loops.quantize(into, matrix, columns, own, limit, loss);
+    }
   }
   const sqnrDb = loss.noise === 0 ? null : 10 * Math.log10(loss.signal / loss.noise);
   return { values, scales, error: { maxAbs: loss.maxAbs, sqnrDb } };
 }
 
-// Channel of element [r, c] = r × perRow + c × perColumn: no division and no call in the loops over millions.
-
-function largestOfChannels(
-  weights: Float32Array,
-  rows: number,
-  columns: number,
-  channel: Channel,
-  largest: Float32Array,
-): void {
-  const perRow = channel === 'row' ? 1 : 0;
-  const perColumn = channel === 'column' ? 1 : 0;
-  const magnitudes = magnitudeBits(weights);
-  const most = new Int32Array(largest.buffer, largest.byteOffset, largest.length);
-  for (let r = 0, i = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++, i++) {
-      const at = r * perRow + c * perColumn;
-      const magnitude = magnitudes[i]! & withoutSign;
-      if (magnitude > most[at]!) most[at] = magnitude;
-    }
-  }
-}
-
-function quantizeInto(
+/** Every row is a matrix of its own with one channel. */
+function quantizeRows(
   values: Int8Array,
   weights: Float32Array,
-  rows: number,
   columns: number,
-  channel: Channel,
   scales: Float32Array,
-  limit: number,
-  loss: { maxAbs: number; signal: number; noise: number },
+  scheme: QuantizationScheme,
+  loss: LossSums,
 ): void {
-  const perRow = channel === 'row' ? 1 : 0;
-  const perColumn = channel === 'column' ? 1 : 0;
-  let { maxAbs, signal, noise } = loss;
-  for (let r = 0, i = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++, i++) {
-      const weight = weights[i]!;
-      const scale = scales[r * perRow + c * perColumn]!;
-      const quantized = quantizeSymmetric(weight, scale, limit);
-      values[i] = quantized;
-      const difference = weight - scale * quantized;
-      const distance = Math.abs(difference);
-      if (distance > maxAbs) maxAbs = distance;
-      signal += weight * weight;
-      noise += difference * difference;
-    }
+  const loops = loopsFor(columns, columns, 1);
+  const limit = integerRange(scheme).max;
+  for (let r = 0; r < scales.length; r++) {
+    const row = weights.subarray(r * columns, (r + 1) * columns);
+    const own = scales.subarray(r, r + 1);
+    loops.largest(row, columns, own);
+    own[0] = quantizationParameters(-own[0]!, own[0]!, scheme).scale;
+    loops.quantize(values.subarray(r * columns, (r + 1) * columns), row, columns, own, limit, loss);
   }
-  loss.maxAbs = maxAbs;
-  loss.signal = signal;
-  loss.noise = noise;
 }
 
 /** [rows, columns] → [columns, rows]. */
