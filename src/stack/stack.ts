@@ -1,4 +1,6 @@
-import { type TaskQueue, taskQueues } from '../contracts/names.ts';
+import { hostname } from 'node:os';
+import { machineName, type TaskQueue, taskQueues } from '../contracts/names.ts';
+import { preemptJobs } from '../jobs/local/preempt.ts';
 import { choosePorts, type StackAddresses, writeAddresses } from './addresses.ts';
 import type { ChildSpec } from './child-spec.ts';
 import {
@@ -38,7 +40,10 @@ export interface Stack {
   readonly addresses: StackAddresses;
   /** Resolves when everything answers. @throws StackNotReady after `timeoutMs` */
   ready(timeoutMs: number): Promise<void>;
-  /** Stops everything in order: endpoints, workers with their grace, server. A second call ends the grace. */
+  /**
+   * Stops everything in order: endpoints, workers with their grace, server, jobs, which save and are resumed by the next
+   * `up`. A second call ends the grace.
+   */
   stop(): Promise<void>;
   /** Resolves when everything has been stopped. */
   readonly stopped: Promise<void>;
@@ -70,17 +75,29 @@ export async function bringUp(options: UpOptions): Promise<Stack> {
       ...listener,
       prepare: { [temporalChild]: () => prepareNamespace(address, namespace) },
     });
-    const stopped = supervisor.stopped.then(lock.release);
+    const hurry = new AbortController();
+    // After the workers, which would take a job that leaves for one to start again.
+    const stopped = supervisor.stopped.then(() => preempt(layout, options.log, hurry.signal)).finally(lock.release);
+    let asked = false;
     return {
       addresses,
       ready: (timeoutMs) => supervisor.ready(timeoutMs),
-      stop: () => supervisor.stop().then(() => stopped),
+      stop: () => {
+        if (asked) hurry.abort();
+        asked = true;
+        return supervisor.stop().then(() => stopped);
+      },
       stopped,
     };
   } catch (error) {
     lock.release();
     throw error;
   }
+}
+
+async function preempt(layout: StateLayout, log: (line: string) => void, hurried: AbortSignal): Promise<void> {
+  const count = await preemptJobs(layout.jobs, machineName(hostname()), hurried);
+  if (count > 0) log(`${count} running ${count === 1 ? 'job has' : 'jobs have'} left; the next \`up\` resumes`);
 }
 
 async function plan(
@@ -156,6 +173,7 @@ export async function bringDown(layout: StateLayout, options: DownOptions = {}):
   const lock = lockStack(layout);
   try {
     await new Supervisor(lock, [], options.onEvent ? { onEvent: options.onEvent } : {}).stop();
+    await preemptJobs(layout.jobs, machineName(hostname()), new AbortController().signal);
   } finally {
     lock.release();
   }
