@@ -40,6 +40,7 @@ const whole = {
   },
   base: {},
   train: { program: ['node', 'train.ts'], resources: {} },
+  evaluate: { program: ['node', 'evaluate.ts'], resources: {} },
   quantize: { int8: 'dynamic', margin: '1pt' },
   gate: { metrics: [{ metric: 'accuracy', floor: 0.9, margin: '1pt' }] },
   approval: { by: ['ops'], within: '1d' },

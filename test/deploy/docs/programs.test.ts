@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { runDataProgram } from '../../../src/activities/data/program.ts';
 import { type DataRow, readRow } from '../../../src/activities/data/rows.ts';
@@ -14,12 +16,13 @@ import { channelsFromBlobs } from '../../../src/jobs/materialise.ts';
 import { loadPredictor } from '../../../src/serving/predictor.ts';
 import { inheritedEnvironment } from '../../../src/stack/environment.ts';
 import { digestOf } from '../../../src/store/canonical-json.ts';
+import { numericGraph, writeModel } from '../../serving/models.ts';
 import { eventually } from '../../temporal.ts';
 import { fences, readPage } from './page.ts';
 
 const page = readPage('your-own-programs.md');
-const [pythonData, pythonTraining] = fences(page, 'python') as [string, string];
-const [nodeData, nodeTraining] = fences(page, 'javascript') as [string, string];
+const [pythonData, pythonTraining, pythonEvaluation] = fences(page, 'python') as [string, string, string];
+const [nodeData, nodeTraining, nodeEvaluation] = fences(page, 'javascript') as [string, string, string];
 const hostEnvironment = inheritedEnvironment();
 
 /** Skips by name what this machine cannot run. */
@@ -177,6 +180,65 @@ describe('docs/your-own-programs.md', function () {
       await needsPython(this, 'numpy, sklearn, skl2onnx', 'pip install scikit-learn skl2onnx');
       writeFileSync(join(folder, 'train.py'), pythonTraining);
       await learned(await train(['python3', 'train.py']));
+    });
+  });
+
+  describe('evaluation program', () => {
+    const rows = [5, 1, 4].map((width, i) => ({
+      ...{ id: `r${i}`, time: '2026-01-01T00:00:00.000Z', label: '3', features: { width, height: 1 }, slices: [] },
+    }));
+    /** Answers with the width. */
+    const writeWidthModel = async (): Promise<void> => {
+      const graph = numericGraph(
+        (g, input) => g.matMul(input, g.initializer('w', 'float32', [2, 1], new Float32Array([1, 0]))),
+        { output: 'value', classes: 1 },
+      );
+      await writeModel(join(folder, 'model'), graph, {
+        schema: 'goto3/signature/v1',
+        task: 'regression',
+        preprocessing: { kind: 'numeric', features: ['width', 'height'] },
+        labels: [],
+        output: 'value',
+      });
+    };
+    const evaluate = async (argv: [string, ...string[]]): Promise<unknown[]> => {
+      await writeWidthModel();
+      for (const name of ['holdout', 'output']) mkdirSync(join(folder, name));
+      writeFileSync(join(folder, 'holdout', 'rows.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+      const [command, ...rest] = argv;
+      await promisify(execFile)(command, rest, {
+        cwd: folder,
+        env: {
+          ...hostEnvironment,
+          SM_CHANNEL_MODEL: join(folder, 'model'),
+          SM_CHANNEL_HOLDOUT: join(folder, 'holdout'),
+          SM_OUTPUT_DATA_DIR: join(folder, 'output'),
+          SM_HPS: '{"tooLow": "3"}',
+        },
+      });
+      const text = readFileSync(join(folder, 'output', 'outcomes.jsonl'), 'utf8');
+      return text
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown);
+    };
+    const expected = [
+      { id: 'r0', cost: 2 },
+      { id: 'r1', cost: 6 },
+      { id: 'r2', cost: 1 },
+    ];
+
+    it('in Node: gives every row its cost', async () => {
+      const here = new URL('../../../', import.meta.url).href;
+      writeFileSync(join(folder, 'evaluate.mts'), nodeEvaluation.replaceAll('../goto3/', here));
+      const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+      assert.deepEqual(await evaluate([process.execPath, '--import', loader, 'evaluate.mts']), expected);
+    });
+
+    it('in Python: gives every row its cost', async function () {
+      await needsPython(this, 'numpy, onnxruntime', 'pip install onnxruntime');
+      writeFileSync(join(folder, 'evaluate.py'), pythonEvaluation);
+      assert.deepEqual(await evaluate(['python3', 'evaluate.py']), expected);
     });
   });
 });
