@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { createCycleActivities } from '../activities/cycle.ts';
 import { createDataActivities } from '../activities/data.ts';
 import { createEndpointActivities } from '../activities/endpoint.ts';
@@ -97,11 +97,10 @@ export async function createActivities({
   }
 }
 
+/**
+ * Throws for a workflow that the server does not know: that is no word that its job is unwanted. A server that lost its
+ * database knows none, and the cycle that is run again from the store wants the job that runs.
+ */
 async function isOpen(client: Client, { workflowId, runId }: { workflowId: string; runId: string }): Promise<boolean> {
-  try {
-    return (await client.workflow.getHandle(workflowId, runId).describe()).status.name === 'RUNNING';
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false;
-    throw error;
-  }
+  return (await client.workflow.getHandle(workflowId, runId).describe()).status.name === 'RUNNING';
 }
