@@ -82,12 +82,20 @@ export interface CaptureRecord {
   error?: string;
 }
 
-/** `POST /invocations`: one row or several. */
+const FeatureValue = z.union([z.string(), z.number(), z.boolean(), z.null()]);
+/** Values in the order of the model's features, as SageMaker's built-in algorithms take them. */
+const PlacedRow = z.strictObject({ features: z.array(FeatureValue) });
+/** Features by name. */
+const NamedRow = z.record(z.string(), FeatureValue);
+
+/**
+ * `POST /invocations` with `application/json`: one row or several. With `text/csv` a line is a row, its fields in the
+ * order of the model's features, or by name with `text/csv; header=present`.
+ */
 export const InvocationBody = z.union([
-  z.strictObject({
-    instances: z.array(z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))).min(1),
-  }),
-  z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+  z.strictObject({ instances: z.array(z.union([PlacedRow, NamedRow])).min(1) }),
+  PlacedRow,
+  NamedRow,
 ]);
 
 export const inferenceHeaders = {

@@ -1,16 +1,10 @@
 import type { InferenceSession } from 'onnxruntime-node';
-import type { FeatureRow, ModelSignature } from '../contracts/model.ts';
+import type { ModelSignature } from '../contracts/model.ts';
 import { outputWidth } from './answers.ts';
 
 interface EncodedInput {
   type: string;
   dims: readonly number[];
-}
-
-/** A row that every model of this signature can answer; for checks and warm-up, never for quality. */
-export function neutralRow({ preprocessing }: ModelSignature): FeatureRow {
-  const value = preprocessing.kind === 'numeric' ? 0 : 'warm up';
-  return Object.fromEntries(preprocessing.features.map((feature) => [feature, value]));
 }
 
 /** What is wrong with a signature by itself; undefined = nothing. */

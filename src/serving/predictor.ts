@@ -2,17 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { z } from 'zod';
-import {
-  type FeatureRow,
-  ModelSignature,
-  modelFileName,
-  type Prediction,
-  signatureFileName,
-} from '../contracts/model.ts';
+import { ModelSignature, modelFileName, type Prediction, signatureFileName } from '../contracts/model.ts';
 import { readAnswers } from './answers.ts';
 import { ServingError, servingErrors, toErrorMessage } from './errors.ts';
-import { encodeFeatures } from './features/encode.ts';
-import { graphProblem, neutralRow, signatureProblem } from './graph-check.ts';
+import { encoderOf, type FeatureEncoder, type InputRow } from './features/encode.ts';
+import { graphProblem, signatureProblem } from './graph-check.ts';
 
 /** One loaded model in the current thread. `predict` blocks that thread while ONNX Runtime runs (measured, 1.30). */
 export interface Predictor {
@@ -21,7 +15,7 @@ export interface Predictor {
    * Answers in the order of the rows.
    * @throws ServingError `InvalidInput` when a row does not fit the signature, `PredictionFailed` when the graph fails.
    */
-  predict(rows: readonly FeatureRow[]): Promise<Prediction[]>;
+  predict(rows: readonly InputRow[]): Promise<Prediction[]>;
   close(): Promise<void>;
 }
 
@@ -52,14 +46,16 @@ const sessionOptions: InferenceSession.SessionOptions = {
 export async function loadPredictor(modelFolder: string): Promise<Predictor> {
   const signature = await readSignature(modelFolder);
   const session = await createSession(modelFolder);
+  const model = { session, signature, encoder: encoderOf(signature.preprocessing) };
+  const { encoder } = model;
   const predictor = {
     signature,
-    predict: (rows: readonly FeatureRow[]) => predict(session, signature, rows),
+    predict: (rows: readonly InputRow[]) => predict(model, rows),
     close: () => session.release(),
   };
   try {
-    const rows = [neutralRow(signature), neutralRow(signature)];
-    const encoded = encodeFeatures(rows, signature.preprocessing);
+    const rows = [encoder.neutralRow, encoder.neutralRow];
+    const encoded = encoder.encode(rows);
     const problem = graphProblem(signature, session.inputMetadata, session.outputMetadata, encoded);
     if (problem) throw notServable(problem);
     await predictor.predict(rows);
@@ -108,17 +104,19 @@ async function readModelFile(modelFolder: string, name: string): Promise<Buffer>
   }
 }
 
-async function predict(
-  session: InferenceSession,
-  signature: ModelSignature,
-  rows: readonly FeatureRow[],
-): Promise<Prediction[]> {
+interface LoadedModel {
+  session: InferenceSession;
+  signature: ModelSignature;
+  encoder: FeatureEncoder;
+}
+
+async function predict(model: LoadedModel, rows: readonly InputRow[]): Promise<Prediction[]> {
   const answers: Prediction[] = [];
   for (let start = 0; start < rows.length; start += rowsPerRun) {
     const some = rows.slice(start, start + rowsPerRun);
     try {
-      const output = await run(session, signature, some);
-      answers.push(...readAnswers(signature, output, some.length));
+      const output = await run(model, some);
+      answers.push(...readAnswers(model.signature, output, some.length));
     } catch (error) {
       if (start === 0) throw error;
       const { type, message } = toErrorMessage(error);
@@ -128,8 +126,8 @@ async function predict(
   return answers;
 }
 
-async function run(session: InferenceSession, signature: ModelSignature, rows: readonly FeatureRow[]): Promise<Tensor> {
-  const encoded = Object.entries(encodeFeatures(rows, signature.preprocessing));
+async function run({ session, signature, encoder }: LoadedModel, rows: readonly InputRow[]): Promise<Tensor> {
+  const encoded = Object.entries(encoder.encode(rows));
   const feeds = Object.fromEntries(
     encoded.map(([name, { type, data, dims }]) => [name, new Tensor(type, data, dims) as Tensor]),
   );

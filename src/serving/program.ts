@@ -11,15 +11,20 @@ import { Worker } from 'node:worker_threads';
 /**
  * A child with an IPC channel and an empty environment: it parses bytes that nobody vouches for, so it gets no secret.
  * ONNX Runtime looks for external tensor data below the working directory when a model comes as bytes: give a folder
- * that holds nothing but models.
+ * that holds nothing but models. `advanced` messages are structured clones: cheaper to write and read than JSON text.
  */
-export function forkProgram(program: URL, workingFolder: string): ChildProcess {
+export function forkProgram(
+  program: URL,
+  workingFolder: string,
+  serialization: 'json' | 'advanced' = 'json',
+): ChildProcess {
   return fork(fileURLToPath(program), [], {
     cwd: workingFolder,
     env: {},
     // `import.meta.resolve` is missing where a test runner's loader has turned this module into CommonJS.
     execArgv: ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    serialization,
   });
 }
 

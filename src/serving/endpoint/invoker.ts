@@ -1,13 +1,21 @@
 import type { IncomingMessage } from 'node:http';
 import { inferenceHeaders, type Variant } from '../../contracts/endpoint.ts';
-import type { FeatureRow, Prediction } from '../../contracts/model.ts';
+import type { Prediction } from '../../contracts/model.ts';
 import { fromErrorMessage, ServingError, servingErrors, toErrorMessage } from '../errors.ts';
+import type { InputRow } from '../features/rows.ts';
 import type { CaptureBuffer } from './capture-buffer.ts';
 import { readBody } from './http/body.ts';
 import { ByteBudget } from './http/byte-budget.ts';
 import type { Answer, OnGone } from './http/front.ts';
-import { decodeRows, isBackground, readInferenceId, readTargetVariant, requireJson } from './http/invocation.ts';
+import {
+  isBackground,
+  readAnswerFormat,
+  readBodyFormat,
+  readInferenceId,
+  readTargetVariant,
+} from './http/invocation.ts';
 import { invalid, problemOf, tryLater } from './http/problem.ts';
+import { csvAnswers, decodeRows } from './http/rows.ts';
 import type { InferencePool } from './inference/pool.ts';
 import type { EndpointMetrics } from './metrics.ts';
 import { chooseVariant, type ServingTable } from './routing.ts';
@@ -23,7 +31,8 @@ export interface InvocationLimits {
 
 interface Invocation {
   inferenceId: string;
-  rows: FeatureRow[];
+  rows: InputRow[];
+  answerFormat: 'json' | 'csv';
   bodyBytes: number;
   background: boolean;
   /** As it was when the request came; a swap meanwhile does not concern it. */
@@ -60,13 +69,15 @@ export class Invoker {
 
   async answer(request: IncomingMessage, onGone: OnGone): Promise<Answer> {
     const { headers } = request;
-    requireJson(headers);
+    const format = readBodyFormat(headers);
+    const answerFormat = readAnswerFormat(headers);
     const inferenceId = readInferenceId(headers);
     const body = await readBody(request, this.limits.maxBodyBytes, this.bodies);
     try {
-      const rows = decodeRows(body, this.limits.maxRowsPerRequest);
+      const rows = decodeRows(body, format, this.limits.maxRowsPerRequest);
       const background = isBackground(headers);
-      const invocation = { inferenceId, rows, bodyBytes: body.length, background, table: this.table() };
+      const bodyBytes = body.length;
+      const invocation = { inferenceId, rows, answerFormat, bodyBytes, background, table: this.table() };
       return await this.invoke(invocation, readTargetVariant(headers), onGone);
     } finally {
       this.bodies.give(body.length);
@@ -86,11 +97,14 @@ export class Invoker {
     // The answer is on its way when the next turn of the event loop begins.
     if (table.shadows.length > 0) setImmediate(() => this.mirror(invocation));
     if ('error' in outcome) throw problemOf(outcome.error, headers);
-    return {
-      status: 200,
-      headers: { 'content-type': 'application/json', ...headers },
-      body: JSON.stringify({ predictions: outcome.predictions }),
-    };
+    const { predictions } = outcome;
+    return invocation.answerFormat === 'csv'
+      ? { status: 200, headers: { 'content-type': 'text/csv', ...headers }, body: csvAnswers(predictions) }
+      : {
+          status: 200,
+          headers: { 'content-type': 'application/json', ...headers },
+          body: JSON.stringify({ predictions }),
+        };
   }
 
   private mirror(invocation: Invocation): void {

@@ -26,6 +26,8 @@ describe('endpoint: bad HTTP', () => {
     assert.equal((await invoke(endpoint, row)).status, 200);
   });
 
+  const csv = { 'content-type': 'text/csv' };
+  const named = { 'content-type': 'text/csv; header=present' };
   const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`;
   const bodies: [name: string, body: unknown, status: number, message: RegExp, headers?: Record<string, string>][] = [
     ['no body', '', 400, /JSON, it is empty/],
@@ -48,7 +50,24 @@ describe('endpoint: bad HTTP', () => {
     ['too many rows', { instances: Array.from({ length: 11 }, () => row) }, 413, /at most 10 rows, got 11/],
     ['too large a body', { x: 'a'.repeat(60_000) }, 413, /more than 50000 bytes/],
     ['invalid UTF-8', new Uint8Array([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x3a, 0x31, 0x7d]), 400, /UTF-8/],
-    ['CSV', '1,1', 415, /application\/json/, { 'content-type': 'text/csv' }],
+    ['XML', '<x>1</x>', 415, /application\/json or text\/csv/, { 'content-type': 'text/xml' }],
+    ['an answer in XML', row, 406, /text\/csv/, { accept: 'text/xml' }],
+    ['no CSV', '', 400, /one line of CSV/, csv],
+    ['CSV with a column too many', '1,2\n1,2,3', 400, /row 1: expected 2 columns \(x, y\), got 3/, csv],
+    ['CSV with a column too few', '1', 400, /row 0: expected 2 columns \(x, y\), got 1/, csv],
+    ['CSV with text', '1,one', 400, /row 0, feature "y": expected a finite number/, csv],
+    ['CSV with a gap', '1,', 400, /feature "y": expected a finite number, got nothing/, csv],
+    ['CSV with NaN', 'NaN,1', 400, /feature "x"/, csv],
+    ['an unclosed quote', '1,"1', 400, /row 0: a quote is not closed/, csv],
+    ['a header that is not announced', 'x,y\n1,1', 400, /feature "x"/, csv],
+    ['an unknown column', 'x,z\n1,1', 400, /no feature "z", it has x, y/, named],
+    ['a column that is missing', 'x\n1', 400, /feature "y": expected a column/, named],
+    ['a column that is there twice', 'x,y,x\n1,1,1', 400, /feature "x": the header names it twice/, named],
+    ['a header alone', 'x,y\n', 400, /one line of CSV/, named],
+    ['too many lines', '1,1\n'.repeat(11), 413, /at most 10 rows/, csv],
+    ['a number that no float holds', '1e39,1', 400, /feature "x": .*32 bits/, csv],
+    ['a row by place that is too long', { features: [1, 2, 3] }, 400, /expected 2 columns \(x, y\), got 3/],
+    ['a nested row by place', { features: [1, [2]] }, 400, /body\.features\[1\]/],
     ['another charset', row, 415, /UTF-8/, { 'content-type': 'application/json; charset=latin1' }],
     ['compression', row, 415, /compression/, { 'content-encoding': 'gzip' }],
     ['an empty inference id', row, 400, /inference-id/, { [inferenceHeaders.inferenceId]: '' }],

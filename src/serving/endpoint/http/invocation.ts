@@ -1,25 +1,52 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { backgroundTrafficMark, InvocationBody, inferenceHeaders } from '../../../contracts/endpoint.ts';
-import type { FeatureRow } from '../../../contracts/model.ts';
+import { backgroundTrafficMark, inferenceHeaders } from '../../../contracts/endpoint.ts';
 import { HttpProblem, invalid } from './problem.ts';
 
 /** Longer than SageMaker's 64, because labels join by this id and row ids (message ids) are longer. */
 const maxIdLength = 256;
 
-const [Instances, SingleRow] = InvocationBody.options;
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+export type BodyFormat = { type: 'json' } | { type: 'csv'; header: boolean };
 
-/** @throws HttpProblem 415 when the body is not plain JSON in UTF-8. */
-export function requireJson(headers: IncomingHttpHeaders): void {
-  const [type = '', ...parameters] = (headers['content-type'] ?? '').toLowerCase().split(';');
-  const charset = parameters
-    .map((parameter) => /^\s*charset\s*=\s*"?([^"\s]*)"?\s*$/.exec(parameter)?.[1])
-    .find(Boolean);
-  if (type.trim() !== 'application/json' || (charset !== undefined && charset !== 'utf-8'))
-    throw unsupported('content-type: expected application/json in UTF-8');
+/** @throws HttpProblem 415 when the body is neither plain JSON nor plain CSV in UTF-8. */
+export function readBodyFormat(headers: IncomingHttpHeaders): BodyFormat {
+  const given = headers['content-type'] ?? '';
   if ((headers['content-encoding'] ?? 'identity') !== 'identity')
     throw unsupported('content-encoding: expected no compression');
+  // What nearly everybody sends, without the cost of taking it apart.
+  if (given === 'application/json') return { type: 'json' };
+  const [type = '', ...parts] = given.toLowerCase().split(';');
+  const parameters = new Map(
+    parts.map((part) => {
+      const [name = '', value = ''] = part.split('=', 2);
+      return [name.trim(), value.trim().replaceAll('"', '')];
+    }),
+  );
+  if ((parameters.get('charset') ?? 'utf-8') !== 'utf-8') throw unsupported('content-type: expected UTF-8');
+  switch (type.trim()) {
+    case 'application/json':
+      return { type: 'json' };
+    case 'text/csv': {
+      const header = parameters.get('header') ?? 'absent';
+      if (header !== 'present' && header !== 'absent')
+        throw unsupported('content-type: expected header=present or header=absent');
+      return { type: 'csv', header: header === 'present' };
+    }
+    default:
+      throw unsupported('content-type: expected application/json or text/csv, in UTF-8');
+  }
+}
+
+/** SageMaker's clients name one type, or `*∕*`; of several the first that we have. @throws HttpProblem 406 */
+export function readAnswerFormat(headers: IncomingHttpHeaders): 'json' | 'csv' {
+  const { accept } = headers;
+  if (accept === undefined || accept === '*/*' || accept === 'application/json') return 'json';
+  for (const part of accept.toLowerCase().split(',')) {
+    const type = part.split(';', 1)[0]!.trim();
+    if (type === 'text/csv') return 'csv';
+    if (['', '*/*', 'application/*', 'application/json'].includes(type)) return 'json';
+  }
+  throw new HttpProblem(406, 'NotAcceptable', 'accept: there are application/json and text/csv');
 }
 
 /** @throws HttpProblem 400 that names the header. */
@@ -40,52 +67,8 @@ export function readTargetVariant(headers: IncomingHttpHeaders): string | undefi
 }
 
 export function isBackground(headers: IncomingHttpHeaders): boolean {
-  const attributes = headers[inferenceHeaders.customAttributes]?.toString() ?? '';
-  return attributes.split(/[,;\s]+/).includes(backgroundTrafficMark);
+  const attributes = headers[inferenceHeaders.customAttributes]?.toString();
+  return attributes?.split(/[,;\s]+/).includes(backgroundTrafficMark) ?? false;
 }
-
-/** @throws HttpProblem 400 that names the field, 413 for too many rows. */
-export function decodeRows(body: Uint8Array, maxRows: number): FeatureRow[] {
-  const json = parse(body);
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw invalid('body: expected one row {"feature": value, …} or {"instances": [row, …]}');
-  if (!('instances' in json) || !Array.isArray(json.instances)) return [decode(SingleRow, json)];
-  if (json.instances.length > maxRows)
-    throw new HttpProblem(
-      413,
-      'TooManyRows',
-      `instances: expected at most ${maxRows} rows, got ${json.instances.length}`,
-    );
-  return decode(Instances, json).instances;
-}
-
-function parse(body: Uint8Array): unknown {
-  let text: string;
-  try {
-    text = utf8.decode(body);
-  } catch {
-    throw invalid('body: expected UTF-8');
-  }
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw invalid(text.trim() === '' ? 'body: expected JSON, it is empty' : 'body: expected JSON');
-  }
-}
-
-function decode<T>(schema: { safeParse(value: unknown): SafeParse<T> }, json: unknown): T {
-  const result = schema.safeParse(json);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
-  const where = issue.path
-    .map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step).slice(0, 64)}`))
-    .join('');
-  const isValue = issue.code === 'invalid_union';
-  throw invalid(`body${where}: ${isValue ? 'expected a string, number, boolean or null' : issue.message}`);
-}
-
-type SafeParse<T> =
-  | { success: true; data: T }
-  | { success: false; error: { issues: { code?: string; path: PropertyKey[]; message: string }[] } };
 
 const unsupported = (message: string): HttpProblem => new HttpProblem(415, 'UnsupportedMediaType', message);

@@ -1,5 +1,6 @@
-import type { FeatureRow, Prediction } from '../../../contracts/model.ts';
+import type { Prediction } from '../../../contracts/model.ts';
 import type { ErrorMessage } from '../../errors.ts';
+import type { InputRow } from '../../features/rows.ts';
 
 /**
  * What the endpoint and its inference process say to each other. A *lane* is one thread that holds one session of one
@@ -8,7 +9,7 @@ import type { ErrorMessage } from '../../errors.ts';
 export type ToInference =
   | { op: 'open'; lane: number; modelFolder: string }
   /** One batch: the rows of each waiting request. Sent only to an open, idle lane. */
-  | { op: 'run'; lane: number; requests: FeatureRow[][] }
+  | { op: 'run'; lane: number; requests: InputRow[][] }
   /** Releases the session; sent only to an idle lane. */
   | { op: 'shut'; lane: number };
 

@@ -1,5 +1,6 @@
-import type { FeatureRow, Prediction } from '../../../contracts/model.ts';
+import type { Prediction } from '../../../contracts/model.ts';
 import { fromErrorMessage, ServingError, servingErrors } from '../../errors.ts';
+import type { InputRow } from '../../features/rows.ts';
 import type { RunResult } from './messages.ts';
 import type { Lane } from './process.ts';
 
@@ -12,7 +13,7 @@ export interface QueueLimits {
 }
 
 export interface Ask {
-  rows: FeatureRow[];
+  rows: InputRow[];
   /** From now; waiting and running together. */
   timeoutMs: number;
   /** A copy for the record: runs only when no caller waits. */

@@ -1,13 +1,13 @@
 import type { ChildProcess } from 'node:child_process';
-import type { FeatureRow } from '../../../contracts/model.ts';
 import { fromErrorMessage, ServingError, servingErrors } from '../../errors.ts';
+import type { InputRow } from '../../features/rows.ts';
 import { forkProgram } from '../../program.ts';
 import type { FromInference, RunResult, ToInference } from './messages.ts';
 
 /** One thread with one model; takes one batch at a time. */
 export interface Lane {
   /** @throws ServingError `InferenceCrashed` when the process dies or hangs before it answers. */
-  run(requests: FeatureRow[][]): Promise<RunResult[]>;
+  run(requests: InputRow[][]): Promise<RunResult[]>;
   /** Unloads the model; call it when no batch is running. */
   shut(): void;
 }
@@ -40,7 +40,7 @@ export class InferenceProcess {
 
   constructor(options: InferenceProcessOptions) {
     this.options = options;
-    this.child = forkProgram(new URL('./inference-process.ts', import.meta.url), options.workingFolder);
+    this.child = forkProgram(new URL('./inference-process.ts', import.meta.url), options.workingFolder, 'advanced');
     this.child.on('message', (message: FromInference) => this.take(message.lane)?.resolve(message));
     this.ended = new Promise((resolve) => {
       const end = (how: string): void => {

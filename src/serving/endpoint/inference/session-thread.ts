@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
-import type { FeatureRow } from '../../../contracts/model.ts';
 import { toErrorMessage } from '../../errors.ts';
+import type { InputRow } from '../../features/rows.ts';
 import { loadPredictor, type Predictor } from '../../predictor.ts';
 import type { FromInference, RunResult, ToInference } from './messages.ts';
 
@@ -35,7 +35,7 @@ async function open(lane: number, modelFolder: string): Promise<FromInference> {
 }
 
 /** All requests in one run; when that fails, each by itself, so that one caller's bad row fails nobody else. */
-async function runBatch(model: Predictor, requests: FeatureRow[][]): Promise<RunResult[]> {
+async function runBatch(model: Predictor, requests: InputRow[][]): Promise<RunResult[]> {
   try {
     const predictions = await model.predict(requests.flat());
     return requests.map((rows) => ({ predictions: predictions.splice(0, rows.length) }));
