@@ -1,17 +1,13 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import type { CycleReport } from '../../src/contracts/manifests.ts';
-import { type JobFolder, jobFolderOf } from '../../src/jobs/local/job-folder.ts';
-import { getManifest } from '../../src/store/manifests.ts';
 import { eventually } from '../temporal.ts';
-import { LoopUnderFault } from './harness/loop.ts';
+import type { LoopUnderFault } from './harness/loop.ts';
 import { servedLoop, sharedStack } from './harness/shared-stack.ts';
 import type { StackUnderFault } from './harness/stack.ts';
 import { Story } from './harness/story.ts';
 import { Traffic } from './harness/traffic.ts';
+import { exitOf, inTraining, jobOf, undisturbedWeights, weightsOf } from './harness/training.ts';
 
-/** Some five seconds of training: a machine that is busy elsewhere makes it longer, never shorter. */
-const training = { kind: 'resumable', epochs: 1_000 } as const;
 const workers = ['worker-control', 'worker-cpu', 'worker-gpu', 'worker-hpc'];
 
 describe('kill -9', function () {
@@ -20,76 +16,51 @@ describe('kill -9', function () {
   /** SHA-256 of the weights that nobody disturbed. */
   let undisturbed: string;
 
-  const weightsOf = async ({ candidate, detail, outcome }: CycleReport): Promise<string> => {
-    assert.equal(outcome, 'approved', detail);
-    const { files } = await getManifest(stack.goto3.store, candidate!, 'Model');
-    return files.find(({ path }) => path === 'model.onnx')!.digest;
-  };
-  const jobOf = (loop: LoopUnderFault, attempt = 1): JobFolder =>
-    jobFolderOf(stack.layout.jobs, `${loop.name}/1/train/${attempt}`);
   const pidIn = async (file: string): Promise<number> =>
     (JSON.parse(await readFile(file, 'utf8')) as { pid: number }).pid;
 
-  /** A loop that has just saved its first checkpoint and has seconds of training before it. */
-  async function inTraining(name: string): Promise<LoopUnderFault> {
-    const loop = await LoopUnderFault.write(stack, name, { trainer: training });
-    await loop.apply();
-    const { progress } = jobOf(loop);
-    await eventually(
-      `${name} is in the middle of its training`,
-      async () => {
-        const { fraction } = JSON.parse(await readFile(progress, 'utf8')) as { fraction: number };
-        assert.ok(fraction < 0.9, `the training is too short for this machine: ${fraction} at the first look`);
-        return fraction > 0.15;
-      },
-      60_000,
-    );
-    return loop;
-  }
   const attemptsOf = async (loop: LoopUnderFault): Promise<string[]> => (await loop.starts()).map(({ job }) => job);
 
   before(async () => {
     stack = await sharedStack();
     await servedLoop();
-    const calm = await LoopUnderFault.write(stack, 'calm', { trainer: training });
-    await calm.apply();
-    undisturbed = await weightsOf(await calm.report(1));
+    undisturbed = await undisturbedWeights(stack);
   });
 
   it('of the gpu worker in the middle of a training: the training goes on', async () => {
     const story = new Story(stack, 'kill -9 of the gpu worker, mid-training');
-    const loop = await inTraining('gpu-killed');
+    const loop = await inTraining(stack, 'gpu-killed');
     const killed = await stack.signal('worker-gpu', 'SIGKILL');
     story.hasFired(`process ${killed.pid} is gone`);
     await stack.replaced('worker-gpu', killed);
     story.goesOn();
-    assert.equal(await weightsOf(await loop.report(1)), undisturbed);
+    assert.equal(await weightsOf(stack, await loop.report(1)), undisturbed);
     assert.deepEqual(await attemptsOf(loop), ['gpu-killed/1/train/1']);
     await story.end({ note: 'the training itself never stopped' });
   });
 
   it('of every worker at once', async () => {
     const story = new Story(stack, 'kill -9 of every worker at once, mid-training');
-    const loop = await inTraining('all-killed');
+    const loop = await inTraining(stack, 'all-killed');
     const killed = await Promise.all(workers.map((name) => stack.signal(name, 'SIGKILL')));
     story.hasFired(`processes ${killed.map(({ pid }) => pid).join(', ')} are gone`);
     await Promise.all(workers.map((name, i) => stack.replaced(name, killed[i]!)));
     story.goesOn();
-    assert.equal(await weightsOf(await loop.report(1)), undisturbed);
+    assert.equal(await weightsOf(stack, await loop.report(1)), undisturbed);
     assert.deepEqual(await attemptsOf(loop), ['all-killed/1/train/1']);
     await story.end({ note: 'the training itself never stopped' });
   });
 
   it('of the Temporal server in the middle of a cycle: what it had acknowledged holds', async () => {
     const story = new Story(stack, 'kill -9 of the Temporal server, mid-cycle');
-    const loop = await inTraining('server-killed');
+    const loop = await inTraining(stack, 'server-killed');
     const asked = await stack.goto3.loop(loop.name).retrain({ requestId: 'before the kill', reason: 'test' });
     stack.log.commands.push({ kind: 'retrain', loop: loop.name, cycle: Number(asked.cycle.split('/')[1]) });
     const killed = await stack.signal('temporal', 'SIGKILL');
     story.hasFired(`process ${killed.pid} is gone`);
     await stack.replaced('temporal', killed);
     story.goesOn();
-    assert.equal(await weightsOf(await loop.report(1)), undisturbed);
+    assert.equal(await weightsOf(stack, await loop.report(1)), undisturbed);
     assert.equal(asked.cycle, 'server-killed/2');
     assert.equal((await loop.report(2)).cycle, 2);
     assert.deepEqual(await attemptsOf(loop), ['server-killed/1/train/1', 'server-killed/2/train/1']);
@@ -124,31 +95,31 @@ describe('kill -9', function () {
 
   it('of the training process: the next attempt resumes from its checkpoint', async () => {
     const story = new Story(stack, 'kill -9 of the training process');
-    const loop = await inTraining('trainer-killed');
+    const loop = await inTraining(stack, 'trainer-killed');
     const { pid } = await loop.trains();
     process.kill(pid, 'SIGKILL');
-    const exit = JSON.parse(await eventually('its end is recorded', () => readFile(jobOf(loop).exit, 'utf8')));
+    const exit = await exitOf(stack, loop);
     assert.deepEqual([exit.state, exit.signal, exit.failureClass], ['failed', 'SIGKILL', 'infrastructure']);
     story.hasFired(`exit.json: killed by ${exit.signal}`, Date.parse(exit.endedAt));
     const second = await loop.trains(2);
     story.goesOn(second.atMs);
     assert.ok(second.checkpoints > 0, 'it started with a checkpoint');
-    assert.equal(await weightsOf(await loop.report(1)), undisturbed);
+    assert.equal(await weightsOf(stack, await loop.report(1)), undisturbed);
     assert.deepEqual(await attemptsOf(loop), ['trainer-killed/1/train/1', 'trainer-killed/1/train/2']);
     await story.end();
   });
 
   it("of the job's wrapper: its program dies with it, and the next attempt resumes", async () => {
     const story = new Story(stack, "kill -9 of the job's wrapper");
-    const loop = await inTraining('wrapper-killed');
-    const [wrapper, { pid: program }] = [await pidIn(`${jobOf(loop).path}/claim-1.json`), await loop.trains()];
+    const loop = await inTraining(stack, 'wrapper-killed');
+    const [wrapper, { pid: program }] = [await pidIn(`${jobOf(stack, loop).path}/claim-1.json`), await loop.trains()];
     process.kill(wrapper, 'SIGKILL');
-    const exit = JSON.parse(await eventually('its end is recorded', () => readFile(jobOf(loop).exit, 'utf8')));
-    assert.match(exit.reason, /wrapper .* was killed/);
+    const exit = await exitOf(stack, loop);
+    assert.match(exit.reason ?? '', /wrapper .* was killed/);
     story.hasFired(`exit.json: ${exit.reason}`, Date.parse(exit.endedAt));
     assert.ok(!stack.processesLeft().includes(program), 'the program is gone too');
     story.goesOn((await loop.trains(2)).atMs);
-    assert.equal(await weightsOf(await loop.report(1)), undisturbed);
+    assert.equal(await weightsOf(stack, await loop.report(1)), undisturbed);
     await story.end();
   });
 });

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { WorkflowHandle } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
 import { replayVerdict } from '../../../src/client/replay-verdict.ts';
 import type { Digest } from '../../../src/contracts/digest.ts';
@@ -19,8 +20,14 @@ import type { Evidence, HistoryEvidence, JobEvidence } from './evidence.ts';
 /** Documents are small; anything larger is rows or weights. */
 const longestDocumentBytes = 2 ** 20;
 
+/** An endpoint writes evidence down every 250 ms; callers may go on while we read. */
+const unwrittenMs = 2_000;
+const answeredBefore = (requests: Evidence['requests'], atMs: number): Evidence['requests'] =>
+  Object.fromEntries(Object.entries(requests).map(([name, all]) => [name, all.filter((r) => r.atMs < atMs)]));
+
 /** Reads everything that a stack has left so far. It may go on meanwhile: what is there is whole at every instant. */
 export async function collectEvidence(stack: StackUnderFault): Promise<Evidence> {
+  const requests = answeredBefore(stack.log.requests, Date.now() - unwrittenMs);
   const store = await openStore(stack.environment.storeUrl);
   const { manifests, desired } = await documents(store);
   const histories = await readHistories(stack);
@@ -30,6 +37,7 @@ export async function collectEvidence(stack: StackUnderFault): Promise<Evidence>
   const secretIn = await placesOf(stack, histories);
   return {
     ...stack.log,
+    requests,
     refs: await logs(store),
     manifests,
     desired,
@@ -37,7 +45,7 @@ export async function collectEvidence(stack: StackUnderFault): Promise<Evidence>
     storeProblems: problems.map(({ what, where, detail }) => `${what} ${where}: ${detail}`),
     jobs: await readJobs(stack.layout.jobs),
     starts: await stack.trainerStarts(),
-    histories: histories.map(({ text: _text, ...rest }) => rest),
+    histories: [...stack.pastHistories, ...histories.map(({ text: _text, ...rest }) => rest)],
     captures: await captures(store, Object.keys(stack.log.requests)),
     secretIn,
     processesLeft: null,
@@ -88,14 +96,32 @@ async function readJobs(folder: string): Promise<JobEvidence[]> {
   return jobs;
 }
 
+interface Recorded {
+  workflowId: string;
+  runId: string;
+  history: Awaited<ReturnType<WorkflowHandle['fetchHistory']>>;
+}
+
+/** By run: how long its history was when it was replayed last, and why that failed. Replaying costs seconds of CPU. */
+const replayed = new Map<string, { events: number; failure: string | null }>();
+
+async function replay(all: readonly Recorded[]): Promise<void> {
+  const lengthOf = ({ history }: Recorded): number => history.events?.length ?? 0;
+  const grown = all.filter((recorded) => replayed.get(recorded.runId)?.events !== lengthOf(recorded));
+  if (grown.length === 0) return;
+  for (const recorded of grown) replayed.set(recorded.runId, { events: lengthOf(recorded), failure: null });
+  const results = Worker.runReplayHistories({ workflowBundle: await workflowBundle() }, grown);
+  for await (const { runId, error } of results) if (error) replayed.get(runId)!.failure = error.message;
+}
+
 type WithText = HistoryEvidence & { text: string };
 
 async function readHistories({ goto3: { temporal } }: StackUnderFault): Promise<WithText[]> {
   const found: WithText[] = [];
-  const histories = [];
+  const histories: Recorded[] = [];
   for await (const { workflowId, runId } of temporal.workflow.list()) {
     const history = await temporal.workflow.getHandle(workflowId, runId).fetchHistory();
-    histories.push({ workflowId, history });
+    histories.push({ workflowId, runId, history });
     const text = JSON.stringify(history.events, (key, value: unknown) =>
       key === 'data' && typeof value === 'string' ? Buffer.from(value, 'base64').toString('utf8') : value,
     );
@@ -107,11 +133,8 @@ async function readHistories({ goto3: { temporal } }: StackUnderFault): Promise<
     });
     found.push({ workflowId, runId, events: history.events?.length ?? 0, replayFailure: null, submitted, text });
   }
-  const bundle = await workflowBundle();
-  for await (const { runId, error } of Worker.runReplayHistories({ workflowBundle: bundle }, histories)) {
-    const of = found.find((history) => history.runId === runId);
-    if (of && error) of.replayFailure = error.message;
-  }
+  await replay(histories);
+  for (const history of found) history.replayFailure = replayed.get(history.runId)?.failure ?? null;
   return found;
 }
 

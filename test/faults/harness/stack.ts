@@ -16,7 +16,7 @@ import { isAlive, type ProcessIdentity } from '../../../src/stack/process-identi
 import { readTable } from '../../../src/stack/process-table.ts';
 import { stackStatus } from '../../../src/stack/status.ts';
 import { eventually } from '../../temporal.ts';
-import type { Evidence } from '../checker/evidence.ts';
+import type { Evidence, HistoryEvidence } from '../checker/evidence.ts';
 import { readStarts, type TrainerStart } from './trainer-starts.ts';
 
 const command = fileURLToPath(new URL('../../../bin/goto3', import.meta.url));
@@ -38,8 +38,8 @@ export class StackUnderFault {
     requests: {},
     endpointKillsMs: [],
   };
-  /** Commands that a person had to type because of faults. */
-  commandsTyped = 0;
+  /** Of servers whose database is gone: the checker asks them too. */
+  readonly pastHistories: HistoryEvidence[] = [];
   goto3!: Goto3;
   private up: ChildProcess | undefined;
   private readonly variables: Record<string, string>;
@@ -149,9 +149,8 @@ export class StackUnderFault {
     return url;
   }
 
-  /** A `goto3` command as an operator types it; it counts. */
+  /** A `goto3` command as an operator types it. */
   async type(...argv: string[]): Promise<string> {
-    this.commandsTyped += 1;
     const { stdout } = await promisify(execFile)(process.execPath, [command, ...argv], {
       cwd: this.home,
       env: { ...process.env, ...this.variables },

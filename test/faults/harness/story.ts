@@ -16,7 +16,7 @@ export interface FaultRow {
   /** Jobs, cycles, versions and answers that were made a second time. */
   runTwice: number;
   commandsTyped: number;
-  /** From the fault until what it hit worked again. */
+  /** From the fault, or from the last command that it needed, until what it hit worked again. */
   secondsToContinue: number;
   note?: string;
 }
@@ -33,12 +33,12 @@ export class Story {
   private readonly fault: string;
   private fired: { what: string; atMs: number } | undefined;
   private continuedAtMs: number | undefined;
-  private readonly commandsBefore: number;
+  private commandsTyped = 0;
+  private personActedAtMs = 0;
 
   constructor(stack: StackUnderFault, fault: string) {
     this.stack = stack;
     this.fault = fault;
-    this.commandsBefore = stack.commandsTyped;
   }
 
   /** The fault has happened; `what` is what proves it. */
@@ -51,6 +51,17 @@ export class Story {
     return this.fired.atMs;
   }
 
+  /** A `goto3` command that somebody has to type because of the fault: the clock runs from it on. */
+  async type(...argv: string[]): Promise<string> {
+    this.typed();
+    return await this.stack.type(...argv);
+  }
+
+  typed(): void {
+    this.commandsTyped += 1;
+    this.personActedAtMs = Date.now();
+  }
+
   /** What the fault hit works again; the first call counts. */
   goesOn(atMs = Date.now()): void {
     this.continuedAtMs ??= atMs;
@@ -61,6 +72,7 @@ export class Story {
     const { fired, continuedAtMs } = this;
     assert.ok(fired, `${this.fault}: the fault never fired`);
     assert.ok(continuedAtMs !== undefined, `${this.fault}: nobody saw it go on`);
+    const { personActedAtMs, commandsTyped } = this;
     const evidence = await collectEvidence(this.stack);
     const broken = Object.entries(invariants).flatMap(([name, holds]) =>
       holds(evidence).map((what) => ({ name, what })),
@@ -70,8 +82,8 @@ export class Story {
       fired: fired.what,
       lost: broken.filter(({ name }) => !twice.has(name)).length,
       runTwice: broken.filter(({ name }) => twice.has(name)).length,
-      commandsTyped: this.stack.commandsTyped - this.commandsBefore,
-      secondsToContinue: Math.round(Math.max(0, continuedAtMs - fired.atMs) / 100) / 10,
+      commandsTyped,
+      secondsToContinue: Math.round(Math.max(0, continuedAtMs - Math.max(fired.atMs, personActedAtMs)) / 100) / 10,
       ...(note && { note }),
     });
     assert.deepEqual(

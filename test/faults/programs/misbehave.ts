@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync, writeSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 
 /**
  * A trainer that does what its hyperparameter `how` says, until somebody repairs it: puts a file `repaired` into its
@@ -18,8 +19,7 @@ const misbehaviours: Record<string, () => void | Promise<void>> = {
   /** 64 MiB of output, then the model as usual. */
   flood: async () => {
     const block = Buffer.alloc(2 ** 20, 'no progress here, only words\n');
-    for (let i = 0; i < 64; i += 1)
-      for (let written = 0; written < block.length; ) written += writeSync(1, block, written);
+    for (let i = 0; i < 64; i += 1) if (!process.stdout.write(block)) await once(process.stdout, 'drain');
     await train();
   },
   /** Leaves a child in a session of its own behind that would run for ever, and succeeds. */
