@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { WorkflowHandle } from '@temporalio/client';
+import type { QueryDefinition } from '@temporalio/common';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { ask } from '../src/client/ask.ts';
@@ -63,6 +64,25 @@ const stories: Record<string, () => Promise<WorkflowHandle>> = {
     await ask(loop, messages.retrainUpdate, says('ann'));
     await cyclesOf(loop, 1);
     await eventually('the fuse is recorded', async () => world.calls.includes('recordFuse'));
+    return loop;
+  },
+  'loop-parked': async () => {
+    const world = worlds.of('parked');
+    world.plan = { ...world.plan, notifyOn: ['parked'] };
+    world.failsAt = 'loadLoop';
+    const loop = await startLoop('parked');
+    await isParked(loop, messages.loopStatusQuery);
+    world.failsAt = null;
+    await ask(loop, messages.setSpecUpdate, { ...says('ann'), specDigest: digestOf('another spec') });
+    await ask(loop, messages.retrainUpdate, says('ann'));
+    await cyclesOf(loop, 1);
+    world.failsAt = 'openCycle';
+    await ask(loop, messages.retrainUpdate, says('ann'));
+    await isParked(loop, messages.loopStatusQuery);
+    await eventually('told', async () => world.notices.length === 1);
+    world.failsAt = null;
+    await ask(loop, messages.resumeUpdate, says('ann'));
+    await cyclesOf(loop, 2);
     return loop;
   },
   'cycle-approved-by-a-person': async () => {
@@ -160,6 +180,37 @@ const stories: Record<string, () => Promise<WorkflowHandle>> = {
     await eventually('frozen', async () => (await handle.query(messages.endpointStatusQuery)).frozen !== null);
     return handle;
   },
+  'endpoint-parked': async () => {
+    const { handle, world, deploy, serves } = await startEndpoint('stuck');
+    await deploy(1);
+    await serves(1);
+    world.canaryHangs = true;
+    const withdrawn = await deploy(2);
+    await eventually('canary', async () => world.calls.includes('canary 10'));
+    world.failsAt = 'setDesired';
+    await ask(handle, messages.withdrawUpdate, { ...says('ann'), deploy: withdrawn });
+    await isParked(handle, messages.endpointStatusQuery);
+    world.failsAt = null;
+    await ask(handle, messages.unfreezeUpdate, says('ann'));
+    await eventually('withdrawn', async () => world.calls.includes('record withdrawn'));
+    return handle;
+  },
+  'job-cancelled-in-its-submit': async () => {
+    const world = worlds.of('unsubmitted');
+    world.failsForNowAt = 'submitJob';
+    const handle = await startJob('unsubmitted');
+    await eventually('it fails', async () => world.calls.includes('submitJob'));
+    await handle.cancel();
+    return await ended(handle);
+  },
+  'job-passed-over-a-foreign-attempt': async () => {
+    const resources = { gpus: 0, cpus: 1, memoryBytes: 1_000, timeLimitMs: 1_000 };
+    const world = worlds.of('foreign');
+    const spec = digestOf('something else');
+    world.attempts.set(spec, { name: 'foreign/1/train/1', resources, checkpoint: null });
+    world.placements.set('foreign/1/train/1', { spec, queue: null, resources, isForeign: true });
+    return await ended(await startJob('foreign'));
+  },
   'job-retried': async () => {
     const bigger = { state: 'failed', failureClass: 'outOfMemory', reason: 'oom' } as const;
     worlds.of('retried').jobEnds = [{ state: 'failed', failureClass: 'infrastructure', reason: 'killed' }, bigger];
@@ -240,6 +291,9 @@ const cyclesOf = async (loop: WorkflowHandle, cycles: number) =>
     const status = await loop.query(messages.loopStatusQuery);
     return status.finishedCycles >= cycles && status.state !== 'running';
   });
+
+const isParked = async (handle: WorkflowHandle, query: QueryDefinition<{ blocked: unknown }>) =>
+  await eventually('parked', async () => (await handle.query(query)).blocked !== null);
 
 const startCycle = async (loop: string) =>
   await env.client.workflow.start(retrainCycle, {

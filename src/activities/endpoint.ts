@@ -8,7 +8,7 @@ import type { Store } from '../store/types.ts';
 import { observeCanaryStep } from './endpoint/canary.ts';
 import { judgeProbation } from './endpoint/probation.ts';
 import { generationServed, replicasOf } from './endpoint/replicas.ts';
-import { notYet } from './failures.ts';
+import { notYet, toPassingFailure } from './failures.ts';
 import { pause } from './pause.ts';
 import { pulse } from './pulse.ts';
 import { asRef, positionOf } from './refs.ts';
@@ -42,7 +42,13 @@ export function createEndpointActivities({ store, pollMs, leaving }: EndpointDep
       const state = await newestUsable(store, endpoint);
       const models = [...new Set(state?.variants.map(({ model }) => model))];
       const known = await Promise.all(models.map((model) => registered(store, model)));
-      return { desired: positionOf(ref), state, barred, known: known.filter((model) => model !== null) };
+      return {
+        desired: positionOf(ref),
+        moved: ref ? { by: ref.by, reason: ref.reason, atMs: Date.parse(ref.time) } : null,
+        state,
+        barred,
+        known: known.filter((model) => model !== null),
+      };
     },
 
     async readChampion({ model }) {
@@ -61,19 +67,19 @@ export function createEndpointActivities({ store, pollMs, leaving }: EndpointDep
       const deadline = Date.now() + withinMs;
       while (true) {
         const { serving, failed, detail } = generationServed(await replicasOf(store, endpoint), generation);
-        if (serving || failed || Date.now() >= deadline) return { serving, detail };
+        if (serving || failed || Date.now() >= deadline) return { serving, failed, detail };
         await pause(pollMs, leaving);
       }
     },
 
     async observeCanary(input) {
-      return await pulse(
+      return await watching(
         async (say, _signal, before) => await observeCanaryStep({ store, pollMs, leaving }, input, say, before),
       );
     },
 
     async watchDesired({ endpoint, expected }) {
-      return await pulse(async () => {
+      return await watching(async () => {
         const until = Date.now() + watchForMs;
         while (Date.now() < until) {
           const ref = await store.refs.read(refNames.desired(endpoint));
@@ -88,7 +94,7 @@ export function createEndpointActivities({ store, pollMs, leaving }: EndpointDep
     },
 
     async observeProbation(input) {
-      return await pulse(async (say, _signal, earlier) => {
+      return await watching(async (say, _signal, earlier) => {
         const before = earlier as JudgedBefore | undefined;
         const dataset = (await store.refs.read(refNames.dataset(input.loop)))?.digest;
         if (before && before.dataset === dataset) throw notYet(before.reason, probationPollMs);
@@ -99,22 +105,22 @@ export function createEndpointActivities({ store, pollMs, leaving }: EndpointDep
       });
     },
 
-    async recordDeployment({ endpoint, request, outcome, reason, steps, champion }) {
+    async recordDeployment({ endpoint, operation, model, modelName, by, outcome, reason, steps, champion }) {
       const deployment = await putManifest(store, {
         kind: 'Deployment',
-        parents: [request.model],
+        parents: [model],
         createdAt: new Date().toISOString(),
         endpoint,
-        model: request.model,
+        model,
         outcome,
+        by,
         reason: reason.slice(0, 2_000),
         steps,
       });
-      const why = { by: request.by, reason: reason.slice(0, 500) };
-      const operation = `${request.requestId}/${outcome}`;
+      const why = { by, reason: reason.slice(0, 500) };
       const { digest } = await store.refs.append(refNames.deployments(endpoint), deployment, { operation, ...why });
       if (!champion) return { deployment: digest, champion: null };
-      const name = refNames.champion(request.modelName);
+      const name = refNames.champion(modelName);
       const moved = await store.refs.compareAndSet(name, asRef(name, champion.expected), champion.next, {
         operation: `${operation}/champion`,
         ...why,
@@ -127,6 +133,9 @@ export function createEndpointActivities({ store, pollMs, leaving }: EndpointDep
     },
   };
 }
+
+/** What an endpoint watches it watches for ever: what cannot be read now a person may repair. */
+const watching: typeof pulse = (work) => pulse(work).catch((error: unknown) => Promise.reject(toPassingFailure(error)));
 
 /** What replicas serve: below a state that they cannot follow, they serve the one before on. */
 async function newestUsable(store: Store, endpoint: string): Promise<DesiredState | null> {

@@ -176,7 +176,12 @@ export interface CyclePlan {
 /** `train`, `evaluate`, `quantize`, `gate`, on the cpu queue. */
 export interface TrainActivities {
   /** Writes the JobSpec of the fine-tune. */
-  prepareTraining(input: { plan: CyclePlan; dataset: Digest }): Promise<{ specDigest: Digest; trainRows: number }>;
+  prepareTraining(input: { plan: CyclePlan; dataset: Digest }): Promise<{
+    specDigest: Digest;
+    trainRows: number;
+    /** Where the spec wants to run; absent: gpu. */
+    queue?: 'gpu' | 'hpc';
+  }>;
   /** Run and Model manifests of a finished job; their lineage is what `prepareTraining` decided on. */
   registerModel(input: {
     plan: CyclePlan;
@@ -229,10 +234,7 @@ export interface EvaluationRun {
 
 export interface QuantizeActivities {
   /** `quantized` 0: nothing could be, and `model` is the one that was given. */
-  quantizeModel(input: {
-    plan: CyclePlan;
-    model: Digest;
-  }): Promise<{
+  quantizeModel(input: { plan: CyclePlan; model: Digest }): Promise<{
     model: Digest;
     sizeBytes: number;
     sizeBefore: number;
@@ -326,13 +328,7 @@ export interface EndpointActivities {
    * Desired state and barred digests, so that a new life of the workflow goes on from what is served. Where a hand moved
    * the ref to something that no replica can follow, `state` is the newest one that they can.
    */
-  loadEndpoint(input: { endpoint: string }): Promise<{
-    desired: RefPosition | null;
-    state: DesiredState | null;
-    barred: Digest[];
-    /** What the registry says about the models of `state`. */
-    known: { model: Digest; modelName: string; version: number }[];
-  }>;
+  loadEndpoint(input: { endpoint: string }): Promise<EndpointInStore>;
   readChampion(input: { model: string }): Promise<{ champion: RefPosition | null }>;
   /** Moves the desired ref; throws `RefConflict` when somebody else moved it since `expected`. */
   setDesired(input: {
@@ -343,12 +339,12 @@ export interface EndpointActivities {
     by: string;
     reason: string;
   }): Promise<RefPosition>;
-  /** Returns when every replica serves the generation, or says why not. */
+  /** Returns when every replica serves the generation, or says why not; what may pass is waited for. */
   awaitGeneration(input: {
     endpoint: string;
     generation: number;
     withinMs: number;
-  }): Promise<{ serving: boolean; detail: string }>;
+  }): Promise<{ serving: boolean /** It never will be. */; failed: boolean; detail: string }>;
   /** Gathers evidence under the current weights until it decides, the time is over, or the ref moved by itself. */
   observeCanary(input: CanaryObservation): Promise<CanaryResult>;
   /** Returns only when the desired ref is no longer `expected`: somebody broke the glass. */
@@ -361,13 +357,27 @@ export interface EndpointActivities {
   /** Writes the Deployment; with `champion` it moves the champion there too. */
   recordDeployment(input: {
     endpoint: string;
-    request: DeployRequest;
+    operation: string;
+    model: Digest;
+    modelName: string;
+    by: string;
     outcome: Deployment['outcome'];
     reason: string;
     steps: Deployment['steps'];
     champion: { expected: RefPosition | null; next: Digest } | null;
   }): Promise<{ deployment: Digest; champion: RefPosition | null }>;
   bar(input: { endpoint: string; model: Digest; by: string; reason: string; operation: string }): Promise<void>;
+}
+
+/** What the store knows of an endpoint. */
+export interface EndpointInStore {
+  desired: RefPosition | null;
+  /** Who moved the desired ref last, and why. */
+  moved: { by: string; reason: string; atMs: number } | null;
+  state: DesiredState | null;
+  barred: Digest[];
+  /** What the registry says about the models of `state`. */
+  known: { model: Digest; modelName: string; version: number }[];
 }
 
 /** A version that took all traffic and is judged by the labels that arrive late. */

@@ -34,8 +34,11 @@ export interface ReplicaStatus {
   /** Generation whose variants are all loaded and take traffic. */
   generation: number;
   variants: { name: string; model: string; weight: number; shadow: boolean; ready: boolean }[];
-  /** Why the newest desired state cannot be served, e.g. a model that does not load. */
-  error?: { generation: number; model?: string; message: string };
+  /**
+   * Why the newest desired state cannot be served. `mayPass`: the replica tries again, as for a store that does not answer
+   * or memory that is short now; without it nothing helps but another desired state, as for a model that does not load.
+   */
+  error?: { generation: number; model?: string; message: string; mayPass: boolean };
   startedAt: string;
   inference: InferenceStatus;
 }

@@ -189,7 +189,10 @@ export const Deployment = z.strictObject({
   ...common,
   endpoint: z.string(),
   model: Digest,
-  outcome: z.enum(['deployed', 'rolledBack', 'refused', 'withdrawn', 'superseded']),
+  /** `adopted`: somebody moved the desired state by hand, and the endpoint's workflow follows. */
+  outcome: z.enum(['deployed', 'rolledBack', 'refused', 'withdrawn', 'superseded', 'adopted']),
+  /** Whose word it was. */
+  by: z.string().optional(),
   reason: z.string(),
   steps: z.array(
     z.strictObject({

@@ -1,6 +1,7 @@
 import type { Digest } from './digest.ts';
 import type { FailureClass } from './failures.ts';
 import type { JobResources } from './job.ts';
+import type { Deployment } from './manifests.ts';
 
 /**
  * Messages of the workflows: one input object and one result object each. They carry digests and small summaries, never
@@ -283,8 +284,33 @@ export interface ServedModel {
   sinceMs: number;
 }
 
+/** How a rollout ends, or what a rollback makes of a version: decided at once, then written step by step. */
+export interface RolloutEnding {
+  requestId: string;
+  model: Digest;
+  modelName: string;
+  by: string;
+  outcome: 'deployed' | 'rolledBack' | 'withdrawn';
+  reason: string;
+  steps: Deployment['steps'];
+  /** What is the champion from now on; null leaves it. */
+  champion: Digest | null;
+  /** The request whose cycle has to be told; null when nobody waits. */
+  request: DeployRequest | null;
+}
+
 export interface EndpointState {
   version: 1;
+  /** False: what the store says has to be read before the next step. */
+  loaded: boolean;
+  /** Something failed that no retry repairs: it waits for a word (`unfreeze`, `rollback`). */
+  blocked: { reason: string; sinceMs: number } | null;
+  /** Shadows or the freeze changed and the desired state does not say so yet. */
+  desiredIsStale: boolean;
+  /** A rollout, or a rollback, that is decided and not yet carried out to its end. */
+  ending: RolloutEnding | null;
+  /** The last time that somebody moved the desired state by hand. */
+  adopted: { by: string; reason: string; model: Digest | null; atMs: number } | null;
   /** The newest desired state that this workflow wrote or adopted. */
   desired: RefPosition | null;
   generation: number;
@@ -319,6 +345,10 @@ export interface EndpointStatus {
   probation: { model: Digest; version: number; startedAtMs: number } | null;
   queued: { requestId: string; version: number; loop: string }[];
   frozen: EndpointState['frozen'];
+  blocked: EndpointState['blocked'];
+  adopted: EndpointState['adopted'];
+  /** What unblocks it, when that is a person's to do. */
+  command: string | null;
   barred: Digest[];
   last: EndpointState['last'];
 }

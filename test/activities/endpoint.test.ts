@@ -6,7 +6,7 @@ import { createEndpointActivities } from '../../src/activities/endpoint.ts';
 import type { CanaryObservation, CanaryResult, EndpointActivities } from '../../src/contracts/activities.ts';
 import type { Digest } from '../../src/contracts/digest.ts';
 import type { DesiredState, Variant } from '../../src/contracts/endpoint.ts';
-import type { DeployRequest, RefPosition } from '../../src/contracts/messages.ts';
+import type { RefPosition } from '../../src/contracts/messages.ts';
 import { refNames } from '../../src/contracts/names.ts';
 import { type RunningEndpoint, startEndpoint } from '../../src/serving/endpoint/main.ts';
 import { getManifest } from '../../src/store/manifests.ts';
@@ -67,7 +67,7 @@ describe('endpoint activities', () => {
 
     it('is loaded with what is barred, and with what the registry says about the models', async () => {
       assert.deepEqual(await run(endpoint.loadEndpoint, { endpoint: 'mail' }), {
-        ...{ desired: null, state: null, barred: [], known: [] },
+        ...{ desired: null, moved: null, state: null, barred: [], known: [] },
       });
       await house.point(refNames.versions('spam-filter'), await house.model(constantModel(0.9)));
       await house.point(refNames.versions('spam-filter'), current);
@@ -76,7 +76,9 @@ describe('endpoint activities', () => {
       const bar = { endpoint: 'mail', model: current, by: 'canary', reason: 'slow', operation: 'r1/bar' };
       await run(endpoint.bar, bar);
       await run(endpoint.bar, bar);
-      assert.deepEqual(await run(endpoint.loadEndpoint, { endpoint: 'mail' }), {
+      const { moved, ...loaded } = await run(endpoint.loadEndpoint, { endpoint: 'mail' });
+      assert.deepEqual([moved?.by, moved?.reason], ['goto3', 'test']);
+      assert.deepEqual(loaded, {
         ...{ desired, state, barred: [current] },
         known: [{ model: current, modelName: 'spam-filter', version: 2 }],
       });
@@ -138,20 +140,20 @@ describe('endpoint activities', () => {
       run(endpoint.awaitGeneration, { endpoint: 'mail', generation, withinMs });
 
     it('a generation counts when it is really served, and why it is not is told', async () => {
-      assert.deepEqual(await served(1, 50), { serving: false, detail: 'no replica is registered' });
+      assert.deepEqual(await served(1, 50), { serving: false, failed: false, detail: 'no replica is registered' });
       const url = await start();
       const one = await setDesired(null, stateOf(1, [['current', current, 100]]));
-      assert.deepEqual(await served(1), { serving: true, detail: '1 of 1 replicas serve generation 1' });
-      assert.deepEqual(await served(2, 50), { serving: false, detail: 'r1 serve another generation' });
+      assert.deepEqual(await served(1), { serving: true, failed: false, detail: '1 of 1 replicas serve generation 1' });
+      assert.deepEqual(await served(2, 50), { serving: false, failed: false, detail: 'r1 serve another generation' });
 
       const rotten = await house.model(Buffer.from('rotten'));
       await setDesired(one, stateOf(2, [['current', rotten, 100]]));
-      const { serving, detail } = await served(2);
-      assert.equal(serving, false);
+      const { serving, failed, detail } = await served(2);
+      assert.deepEqual([serving, failed], [false, true]);
       assert.match(detail, /^r1: /);
       assert.equal((await invoke(url, { x: 1, y: 1 })).status, 200, 'the version before serves on');
       await url.close();
-      assert.deepEqual(await served(2, 50), { serving: false, detail: 'no replica is registered' });
+      assert.deepEqual(await served(2, 50), { serving: false, failed: false, detail: 'no replica is registered' });
     });
 
     /** Callers at the endpoint until the observation has ended. */
@@ -221,6 +223,24 @@ describe('endpoint activities', () => {
       assert.match(reason, /it does not load: r1: /);
     });
 
+    it('one whose blob cannot be read just now is held, not rolled back', async () => {
+      await start();
+      const unread: Digest = `sha256:${'0'.repeat(64)}`;
+      const expected = await setDesired(
+        null,
+        stateOf(1, [
+          ['current', current, 95],
+          ['candidate', unread, 5],
+        ]),
+      );
+      const { decision, reason } = await run(endpoint.observeCanary, {
+        ...{ endpoint: 'mail', generation: 1, expected, candidate: unread, current, weight: 5, sinceMs: Date.now() },
+        plan: { ...plan, canary: [5], atMostMs: 1_500 },
+      });
+      assert.equal(decision, 'timeout');
+      assert.match(reason, /not every replica serves it: r1: the store has no blob/);
+    });
+
     it('without traffic it holds until the time is over', async () => {
       const { input } = await canary(await house.model(constantModel(0.9)));
       const { decision, reason } = await run(endpoint.observeCanary, {
@@ -268,24 +288,13 @@ describe('endpoint activities', () => {
   });
 
   describe('a deployment', () => {
-    const request = (model: Digest): DeployRequest => ({
-      requestId: 'cycle/spam/3',
-      reason: 'version 3 passed the gate',
-      by: 'cycle/spam/3',
-      model,
-      modelName: 'spam-filter',
-      loop: 'spam',
-      version: 3,
-      approvedByPerson: false,
-      plan: { ...plan, canary: [50] },
-      replyTo: null,
+    const deployed = (model: Digest, reason: string) => ({
+      ...{ endpoint: 'mail', operation: 'cycle/spam/3/deployed', by: 'cycle/spam/3', model, modelName: 'spam-filter' },
+      ...{ outcome: 'deployed' as const, reason, steps: [] },
     });
 
     it('is recorded once and moves the champion once', async () => {
-      const input = {
-        ...{ endpoint: 'mail', request: request(current), outcome: 'deployed' as const, reason: 'held', steps: [] },
-        champion: { expected: null, next: current },
-      };
+      const input = { ...deployed(current, 'held'), champion: { expected: null, next: current } };
       const first = await run(endpoint.recordDeployment, input);
       assert.deepEqual(await run(endpoint.recordDeployment, input), first);
       const champion = await house.store.refs.read(refNames.champion('spam-filter'));
@@ -294,17 +303,11 @@ describe('endpoint activities', () => {
       const deployments = await house.store.refs.read(refNames.deployments('mail'));
       assert.deepEqual([deployments?.entry, deployments?.digest], [1, first.deployment]);
       const manifest = await getManifest(house.store, first.deployment, 'Deployment');
-      assert.deepEqual([manifest.parents, manifest.outcome], [[current], 'deployed']);
+      assert.deepEqual([manifest.parents, manifest.outcome, manifest.by], [[current], 'deployed', 'cycle/spam/3']);
     });
 
     it('that was recorded before its worker died moves the champion when it is run again', async () => {
-      const input = {
-        endpoint: 'mail',
-        request: request(current),
-        outcome: 'deployed' as const,
-        reason: 'ok',
-        steps: [],
-      };
+      const input = deployed(current, 'ok');
       const before = await run(endpoint.recordDeployment, { ...input, champion: null });
       const after = await run(endpoint.recordDeployment, { ...input, champion: { expected: null, next: current } });
       assert.equal(after.deployment, before.deployment);
@@ -315,7 +318,7 @@ describe('endpoint activities', () => {
       await house.crown(await house.model(constantModel(0.7)));
       await assert.rejects(
         run(endpoint.recordDeployment, {
-          ...{ endpoint: 'mail', request: request(current), outcome: 'deployed', reason: 'late', steps: [] },
+          ...deployed(current, 'late'),
           champion: { expected: null, next: current },
         }),
         failure('RefConflict', 'models/spam-filter/champion'),

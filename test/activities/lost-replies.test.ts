@@ -86,7 +86,8 @@ describe('a worker that dies around an effect', () => {
       return { logs: [refNames.champion('spam-filter')], act };
     },
     openCycle: async () => {
-      const input = { loop: 'spam', expected: null, operation: 'run/open/0', reason: 'new rows', by: 'trigger' };
+      const specDigest = await house.apply();
+      const input = { loop: 'spam', expected: null, specDigest, operation: 'run/open/0', reason: 'new', by: 'trigger' };
       return { logs: [refNames.cycles('spam')], act: (store) => run(loopOf(store).openCycle, input) };
     },
     reportLostCycle: async () => {
@@ -110,10 +111,9 @@ describe('a worker that dies around an effect', () => {
     },
     recordDeployment: async () => {
       const model = await house.model(constantModel(0.5));
-      const request = { requestId: 'cycle/spam/1', by: 'cycle/spam/1', model, modelName: 'spam-filter' };
       const input = {
-        ...{ endpoint: 'mail', outcome: 'deployed' as const, reason: 'held', steps: [] },
-        request: request as Parameters<ReturnType<typeof endpointOf>['recordDeployment']>[0]['request'],
+        ...{ endpoint: 'mail', operation: 'cycle/spam/1/deployed', by: 'cycle/spam/1', model, modelName: 'spam-filter' },
+        ...{ outcome: 'deployed' as const, reason: 'held', steps: [] },
         champion: { expected: null, next: model },
       };
       const act = (store: Store) => run(endpointOf(store).recordDeployment, input);
@@ -127,7 +127,7 @@ describe('a worker that dies around an effect', () => {
   };
   // None of these asks the server.
   const noServer = undefined as unknown as Client;
-  const cycleOf = (store: Store) => createCycleActivities({ store, client: noServer, secrets: house.programs.secrets });
+  const cycleOf = (store: Store) => createCycleActivities({ store, client: noServer });
   const loopOf = (store: Store) => createLoopActivities({ store, client: noServer });
   const endpointOf = (store: Store) => createEndpointActivities({ store, pollMs: 20 });
 

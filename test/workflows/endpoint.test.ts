@@ -185,7 +185,7 @@ describe('endpoint', () => {
   });
 
   it('adopts what a person wrote by hand, aborts its rollout, and freezes', async () => {
-    const { deploy, serves, status, world } = await open('glass');
+    const { handle, deploy, serves, status, world } = await open('glass');
     await deploy(1);
     await serves(1);
     const before = world.desired!;
@@ -197,12 +197,101 @@ describe('endpoint', () => {
         variants: [{ name: 'current', model: digestOf('v0'), weight: 100, shadow: false }],
       },
     };
+    world.movedBy = { by: 'ann', reason: 'false alarms', atMs: 7 };
+    world.known = [{ model: digestOf('v0'), modelName: 'glass', version: 1 }];
+    world.barred = [digestOf('v1')];
     const now = await eventually('adopted', async () => {
       const s = await status();
-      return s.frozen ? s : undefined;
+      return s.last?.outcome === 'adopted' ? s : undefined;
     });
     assert.equal(now.current?.model, digestOf('v0'));
-    assert.match(now.frozen?.reason ?? '', /by hand/);
+    assert.deepEqual([now.frozen?.by, now.adopted?.by, now.adopted?.reason], ['ann', 'ann', 'false alarms']);
+    assert.match(now.frozen?.reason ?? '', /by hand: false alarms/);
+    const { outcome, by, reason } = world.deployments.at(-1)!;
+    assert.deepEqual([outcome, by, reason], ['adopted', 'ann', 'false alarms']);
+    assert.equal(world.champion?.digest, digestOf('v0'), 'what serves is the champion');
+    await ask(handle, messages.unfreezeUpdate, says('ann'));
+    assert.match((await deploy(1)).reason, /barred/, 'the glass was broken to get rid of it');
+  });
+
+  it('parks on what fails for good, serves on, and goes on when somebody says so', async () => {
+    const { handle, deploy, serves, status, world } = await open('broken');
+    await deploy(1);
+    await serves(1);
+    world.failsAt = 'readChampion';
+    await deploy(2);
+    const parked = await eventually('parked', async () => {
+      const now = await status();
+      return now.blocked ? now : undefined;
+    });
+    assert.match(parked.blocked!.reason, /readChampion is broken/);
+    assert.equal(parked.command, 'goto3 endpoint unfreeze broken --reason "..."');
+    assert.match((await deploy(3)).reason, /cannot go on: readChampion is broken; goto3 endpoint unfreeze/);
+    world.failsAt = null;
+    assert.equal((await ask(handle, messages.unfreezeUpdate, says('ann'))).reason, 'it tries again');
+    await serves(2);
+  });
+
+  it('tells the cycle also when its rollout cannot be recorded, and takes back a canary that it cannot follow', async () => {
+    const { handle, deploy, serves, status, world } = await open('unrecorded');
+    await deploy(1);
+    await serves(1);
+    world.canaryHangs = true;
+    const answer = await deploy(2);
+    await eventually('canary', async () => (await status()).candidate?.weight === 10);
+    world.failsAt = 'setDesired';
+    await ask(handle, messages.withdrawUpdate, { ...says('cycle'), deploy: answer.id });
+    await eventually('parked', async () => (await status()).blocked !== null);
+    world.failsAt = 'recordDeployment';
+    await ask(handle, messages.unfreezeUpdate, says('ann'));
+    await eventually('parked again', async () => /recordDeployment/.test((await status()).blocked?.reason ?? ''));
+    world.failsAt = null;
+    await ask(handle, messages.unfreezeUpdate, says('ann'));
+    await eventually('the canary is gone', async () => desiredOf(world).at(-1) === 'desired current=100');
+    world.canaryHangs = false;
+    await deploy(3);
+    await serves(3);
+  });
+
+  it('carries out a rollback that is asked for while it is parked', async () => {
+    const { handle, deploy, serves, status, world } = await open('urgent');
+    for (const version of [1, 2]) {
+      await deploy(version);
+      await serves(version);
+    }
+    world.failsAt = 'readChampion';
+    await deploy(3);
+    await eventually('parked', async () => (await status()).blocked !== null);
+    assert.equal((await ask(handle, messages.rollbackUpdate, says('ann'))).reason, 'back to version 1');
+    // The weights first: what cannot be recorded comes after.
+    await eventually('rolled back', async () => world.desired?.state.variants[0]?.model === digestOf('v1'));
+    assert.equal(desiredOf(world).at(-1), 'desired current=100');
+  });
+
+  it('holds a version that no replica can load just now, and bars one that none ever will', async () => {
+    const { handle, deploy, serves, status, world } = await open('slow');
+    world.notServed = { failed: false, detail: 'replica-1: the store does not answer' };
+    await deploy(1);
+    await eventually('it waits', async () => world.calls.filter((c) => c === 'awaitGeneration').length >= 1);
+    assert.deepEqual([(await status()).candidate?.weight, (await status()).frozen], [100, null]);
+    world.notServed = null;
+    await serves(1);
+    world.notServed = { failed: true, detail: 'replica-1: model.onnx does not load' };
+    await deploy(2);
+    const now = await eventually('rolled back', async () => {
+      const s = await status();
+      return s.last?.outcome === 'rolledBack' ? s : undefined;
+    });
+    assert.deepEqual([now.current?.version, now.barred], [1, [digestOf('v2')]]);
+    assert.match(now.frozen?.reason ?? '', /not served: replica-1: model.onnx does not load/);
+
+    await ask(handle, messages.unfreezeUpdate, says('ann'));
+    world.notServed = { failed: false, detail: 'replica-1: the store does not answer' };
+    const waiting = await deploy(3);
+    await eventually('it waits again', async () => (await status()).candidate?.weight === 100);
+    await ask(handle, messages.withdrawUpdate, { ...says('cycle'), deploy: waiting.id });
+    await eventually('withdrawn', async () => (await status()).last?.outcome === 'withdrawn');
+    assert.equal((await status()).frozen, null, 'it has done nothing wrong');
   });
 
   it('carries shadows for the record', async () => {

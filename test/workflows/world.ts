@@ -78,6 +78,13 @@ export class World {
   cancelledJobs: string[] = [];
   jobHangs = false;
   desired: { position: RefPosition; state: DesiredState } | null = null;
+  /** Who moved it last, where that was not the workflow. */
+  movedBy: { by: string; reason: string; atMs: number } | null = null;
+  known: { model: Digest; modelName: string; version: number }[] = [];
+  barred: Digest[] = [];
+  deployments: { outcome: string; by: string; reason: string }[] = [];
+  /** What replicas say that do not serve the generation. */
+  notServed: { failed: boolean; detail: string } | null = null;
   champion: RefPosition | null = null;
   canary: Partial<CanaryResult>[] = [];
   canaryHangs = false;
@@ -362,11 +369,11 @@ export class Worlds {
         return { checkpoint: digestOf(`checkpoint of ${ref.name}`) };
       },
       async loadEndpoint({ endpoint }) {
-        const { desired } = of(endpoint);
-        return { desired: desired?.position ?? null, state: desired?.state ?? null, barred: [], known: [] };
+        const { desired, barred, movedBy: moved, known } = of(endpoint);
+        return { desired: desired?.position ?? null, moved, state: desired?.state ?? null, barred, known };
       },
       async readChampion({ model }) {
-        return { champion: worlds.of(model).champion };
+        return { champion: of(model).champion };
       },
       async setDesired({ endpoint, expected, state }) {
         const world = of(
@@ -379,8 +386,9 @@ export class Worlds {
         return world.desired.position;
       },
       async awaitGeneration({ endpoint }) {
-        of(endpoint);
-        return { serving: true, detail: 'all replicas' };
+        const { notServed } = of(endpoint);
+        await sleep(notServed ? 50 : 0);
+        return { serving: notServed === null, failed: false, detail: 'all replicas', ...notServed };
       },
       async observeCanary({ endpoint, weight }) {
         const world = of(endpoint, `canary ${weight}`);
@@ -419,18 +427,18 @@ export class Worlds {
         }
         return { outcome: world.probation, reason: `labels say ${world.probation}` };
       },
-      async recordDeployment({ endpoint, outcome, champion, request }) {
-        of(endpoint, `record ${outcome}`);
+      async recordDeployment({ endpoint, outcome, champion, modelName, by, reason }) {
+        of(endpoint, `record ${outcome}`).deployments.push({ outcome, by, reason });
         const position = champion && {
           entry: (champion.expected?.entry ?? 0) + 1,
           digest: champion.next,
           operation: 'champion',
         };
-        if (position) worlds.of(request.modelName).champion = position;
+        if (position) worlds.of(modelName).champion = position;
         return { deployment: digestOf(`deployment ${outcome}`), champion: position };
       },
-      async bar({ endpoint }) {
-        of(endpoint, 'bar');
+      async bar({ endpoint, model }) {
+        of(endpoint, 'bar').barred.push(model);
       },
     };
   }

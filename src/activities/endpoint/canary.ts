@@ -44,6 +44,7 @@ export async function observeCanaryStep(
 
   let cursor = from;
   let served = false;
+  let notServed = '';
   while (true) {
     if ((await store.refs.read(refNames.desired(endpoint)))?.entry !== input.expected.entry)
       return result('external', 'the desired state was changed by hand');
@@ -51,6 +52,7 @@ export async function observeCanaryStep(
       const state = generationServed(await replicasOf(store, endpoint), generation);
       if (state.failed) return result('rollback', `it does not load: ${state.detail}`);
       served = state.serving;
+      notServed = served ? '' : `; not every replica serves it: ${state.detail}`;
     }
     cursor = await evidence.readOn(store, endpoint, cursor);
     const { decision, reason } = decideCanary(evidence.evidence, {
@@ -62,7 +64,8 @@ export async function observeCanaryStep(
     say({ from, weight, candidate: evidence.candidate.requests, current: evidence.stable.requests, reason });
     // A step counts only when every replica serves it; harm counts at once.
     if (decision === 'rollback' || (decision === 'advance' && served)) return result(decision, reason);
-    if (Date.now() >= deadline) return result('timeout', `${plan.atMostMs / 1_000} s have passed: ${reason}`);
+    if (Date.now() >= deadline)
+      return result('timeout', `${plan.atMostMs / 1_000} s have passed: ${reason}${notServed}`);
     await pause(pollMs, leaving);
   }
 }

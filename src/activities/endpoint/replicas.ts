@@ -6,15 +6,16 @@ import type { Store } from '../../store/types.ts';
 /** What we read of a replica's answer; it may say more. */
 const Status = z.object({
   generation: z.number(),
-  error: z.object({ generation: z.number(), message: z.string() }).optional(),
+  error: z.object({ generation: z.number(), message: z.string(), mayPass: z.boolean().default(false) }).optional(),
 });
+type Status = z.infer<typeof Status>;
 
 export interface Replica {
   replica: string;
   url: string;
   /** Undefined: it does not answer. */
   generation: number | undefined;
-  error: { generation: number; message: string } | undefined;
+  error: Status['error'];
 }
 
 const answerWithinMs = 2_000;
@@ -45,7 +46,7 @@ async function ask(url: string): Promise<Pick<Replica, 'generation' | 'error'>> 
 }
 
 /**
- * Whether a generation is really served. A replica that does not answer takes no traffic either, so it holds nothing up
+ * Whether a generation is really served; `failed`: it never will be. A replica that does not answer takes no traffic either, so it holds nothing up
  * as long as another one serves.
  */
 export function generationServed(
@@ -58,8 +59,10 @@ export function generationServed(
     return { serving: false, failed: false, detail: refs };
   }
   const behind = answering.filter((r) => r.generation !== generation);
-  const broken = behind.find((r) => r.error?.generation === generation);
-  if (broken) return { serving: false, failed: true, detail: `${broken.replica}: ${broken.error!.message}` };
+  const failing = behind.filter((r) => r.error?.generation === generation);
+  // What may pass the replica tries again by itself; the step waits for it, as long as it may take.
+  const broken = failing.find((r) => !r.error!.mayPass) ?? failing[0];
+  if (broken) return { serving: false, failed: !broken.error!.mayPass, detail: says(broken) };
   if (behind.length > 0)
     return {
       serving: false,
@@ -72,3 +75,5 @@ export function generationServed(
     detail: `${answering.length} of ${replicas.length} replicas serve generation ${generation}`,
   };
 }
+
+const says = ({ replica, error }: Replica): string => `${replica}: ${error!.message}`;

@@ -9,11 +9,11 @@ import { type CycleRun, enter, park } from './run.ts';
 
 export type Trained = { state: 'trained'; model: Digest } | { state: 'diverged'; reason: string };
 
-/** Steps 4 and 5: a Job on the gpu queue; a failure that no retry repairs waits for a person. */
+/** Steps 4 and 5: a Job on the gpu or hpc queue; a failure that no retry repairs waits for a person. */
 export async function fineTune(run: CycleRun, data: SnapshotResult): Promise<Trained> {
   const { cycle, plan, known } = run;
   enter(cycle, 'train', `the fine-tune on ${data.trainRows} rows`);
-  const { specDigest } = await heavy.prepareTraining({ plan, dataset: data.dataset });
+  const { specDigest, queue = 'gpu' } = await heavy.prepareTraining({ plan, dataset: data.dataset });
   const key = `${plan.loop}/${plan.n}/train`;
   let resources = plan.resources;
   let firstAttempt = 1;
@@ -22,7 +22,7 @@ export async function fineTune(run: CycleRun, data: SnapshotResult): Promise<Tra
       workflowId: workflowIds.job(firstAttempt === 1 ? key : `${key}/from-${firstAttempt}`),
       taskQueue: taskQueues.control,
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
-      args: [{ key, specDigest, queue: 'gpu', resources, maxResources: plan.maxResources, firstAttempt }],
+      args: [{ key, specDigest, queue, resources, maxResources: plan.maxResources, firstAttempt }],
       staticSummary: `fine-tune of ${plan.loop}, cycle ${plan.n}`,
     });
     known.gpuHours = (known.gpuHours ?? 0) + result.gpuHours;

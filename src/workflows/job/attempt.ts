@@ -1,9 +1,10 @@
-import { ActivityFailure, ApplicationFailure, TimeoutFailure } from '@temporalio/common';
+import { ActivityFailure, TimeoutFailure } from '@temporalio/common';
 import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
 import type { AwaitedJob, JobActivities, JobPlacement } from '../../contracts/activities.ts';
 import type { Digest } from '../../contracts/digest.ts';
 import { type FailureClass, failureTypes } from '../../contracts/failures.ts';
 import type { JobRef } from '../../contracts/job.ts';
+import { hasFailureType } from '../failure-type.ts';
 import { attending, submitting, withdrawing } from '../proxies.ts';
 import { rootCause } from '../root-cause.ts';
 
@@ -48,7 +49,7 @@ export async function submit(queue: string, name: string, placement: JobPlacemen
       await withdraw();
       throw error;
     }
-    if (isOfType(error, failureTypes.jobConflict)) {
+    if (hasFailureType(error, failureTypes.jobConflict)) {
       await withdraw();
       return { kind: 'taken' };
     }
@@ -67,9 +68,11 @@ export async function attend(
     const results = awaited.state === 'succeeded' ? await host.collectJob({ ref }) : null;
     return { ...whatEnded(awaited), results, saveCheckpoint: async () => await checkpointOf(host, ref) };
   } catch (error) {
-    if (isCancellation(error)) {
+    // A watcher whose worker is gone when the cancel comes answers with a timeout instead: the job runs on all the same.
+    const cancelled = CancellationScope.current().consideredCancelled;
+    if (isCancellation(error) || cancelled) {
       await CancellationScope.nonCancellable(() => host.cancelJob({ ref }));
-      throw error;
+      throw isCancellation(error) ? error : new CancelledFailure(`${ref.name} was cancelled`);
     }
     return whatFailed(error, 'lost');
   }
@@ -103,6 +106,3 @@ async function checkpointOf(host: Host, ref: JobRef): Promise<Digest | null> {
     return null;
   }
 }
-
-const isOfType = (error: unknown, type: string): boolean =>
-  error instanceof ActivityFailure && error.cause instanceof ApplicationFailure && error.cause.type === type;

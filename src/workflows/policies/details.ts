@@ -38,9 +38,14 @@ export function endpointDetails(status: EndpointStatus): string {
     ['shadows', status.shadows.map((s) => s.name).join(', ') || '–'],
     ['generation', String(status.generation)],
     ['frozen', status.frozen ? `by ${status.frozen.by}: ${status.frozen.reason}` : 'no'],
+    ...(status.blocked ? ([['cannot go on', status.blocked.reason]] as [string, string][]) : []),
+    ...(status.adopted ? ([['moved by hand', handOf(status.adopted)]] as [string, string][]) : []),
   ];
-  return page(rows, status.frozen ? `goto3 endpoint unfreeze ${status.endpoint} --reason "..."` : null);
+  return page(rows, status.command);
 }
+
+const handOf = ({ by, reason, atMs }: NonNullable<EndpointStatus['adopted']>): string =>
+  `by ${by} at ${time(atMs)}: ${reason}`;
 
 const time = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
 

@@ -1,23 +1,31 @@
+import type { EndpointInStore } from '../../contracts/activities.ts';
 import type { Digest } from '../../contracts/digest.ts';
-import type { DesiredState, Variant } from '../../contracts/endpoint.ts';
 import type {
   Answer,
   DeployFinished,
   DeployRequest,
   EndpointState,
-  EndpointStatus,
-  RefPosition,
   Request,
-  ServedModel,
+  RolloutEnding,
   ShadowRequest,
   WithdrawRequest,
 } from '../../contracts/messages.ts';
 import { workflowIds } from '../../contracts/names.ts';
 import { findAnswer, rememberAnswer } from './answers.ts';
+import { serving } from './desired-state.ts';
+import { unfreezeCommand } from './endpoint-status.ts';
+
+/** What the endpoint does next; the workflow only carries it out. */
+export type EndpointStep = 'tell' | 'waitForPerson' | 'load' | 'end' | 'rollBack' | 'apply' | 'rollOut' | 'idle';
 
 export function initialEndpointState(): EndpointState {
   return {
     version: 1,
+    loaded: false,
+    blocked: null,
+    desiredIsStale: false,
+    ending: null,
+    adopted: null,
     desired: null,
     generation: 0,
     current: null,
@@ -45,17 +53,63 @@ export class EndpointMachine {
   readonly state: EndpointState;
   /** Set while a rollout must stop: its candidate was withdrawn, rolled back or frozen away. */
   abort: { outcome: 'withdrawn' | 'rolledBack'; reason: string; by: string } | null = null;
-  /** Shadows or the freeze changed and the desired state does not say so yet. */
-  desiredIsStale = false;
 
   constructor(endpoint: string, state: EndpointState) {
     this.endpoint = endpoint;
     this.state = state;
   }
 
-  hasWork(): boolean {
-    const { queue, rollbackAsked, outbox, frozen } = this.state;
-    return outbox.length > 0 || rollbackAsked !== null || this.desiredIsStale || (queue.length > 0 && frozen === null);
+  next(): EndpointStep {
+    const { outbox, blocked, loaded, ending, rollbackAsked, desiredIsStale, queue, frozen } = this.state;
+    if (outbox.length > 0) return 'tell';
+    if (blocked) return 'waitForPerson';
+    if (!loaded) return 'load';
+    if (ending) return 'end';
+    if (rollbackAsked) return 'rollBack';
+    if (desiredIsStale) return 'apply';
+    return queue.length > 0 && !frozen ? 'rollOut' : 'idle';
+  }
+
+  /** No retry repairs what has failed. It waits for a person, and then begins with what the store says. */
+  block(reason: string, nowMs: number): void {
+    this.state.blocked = { reason, sinceMs: nowMs };
+    this.state.loaded = false;
+  }
+
+  /**
+   * Every life begins with what the store says, and so does the way on after something had to stop. A ref that has moved
+   * by no operation of ours was moved by hand; the first life of a workflow takes over whatever is served.
+   *
+   * @param ours whether an operation is this workflow's own
+   * @returns what is barred here and not in the store, and who broke the glass
+   */
+  load(
+    found: EndpointInStore,
+    ours: (operation: string) => boolean,
+    nowMs: number,
+  ): { unbarred: Digest[]; adopted: EndpointState['adopted'] } {
+    const { state } = this;
+    const unbarred = state.barred.filter((model) => !found.barred.includes(model));
+    const isFirst = state.desired === null;
+    const hasMoved = found.desired !== null && found.desired.entry !== state.desired?.entry;
+    state.loaded = true;
+    state.barred = [...found.barred, ...unbarred];
+    // What could not be written when it had to stop.
+    state.desiredIsStale = !isFirst;
+    if (state.candidate) {
+      const reason = hasMoved ? 'the desired state was changed by hand' : 'the rollout was cut off';
+      this.takeBack(this.abort ?? { outcome: 'withdrawn', reason, by: 'goto3' }, [], nowMs);
+    }
+    let adopted: EndpointState['adopted'] = null;
+    if (hasMoved) {
+      this.takeOver(found, nowMs);
+      if (isFirst && found.state) this.setFrozen(found.state.frozen);
+      else if (!ours(found.desired!.operation)) adopted = this.adopt(found, nowMs);
+      // A new life goes on from what is served, and has nothing to say about it.
+      if (isFirst && found.state) state.desiredIsStale = false;
+    }
+    this.refuseWhatWaitsInVain();
+    return { unbarred, adopted };
   }
 
   /**
@@ -68,20 +122,8 @@ export class EndpointMachine {
     return this.answerOnce(requestId, () => {
       const { state } = this;
       const id = request.requestId;
-      if (state.frozen)
-        return {
-          id,
-          state: 'refused',
-          reason: `frozen by ${state.frozen.by}: ${state.frozen.reason}; goto3 endpoint unfreeze ${this.endpoint} --reason "..."`,
-        };
-      if (state.barred.includes(request.model))
-        return { id, state: 'refused', reason: 'this model was rolled back here and is barred' };
-      if (state.current && state.current.modelName !== request.modelName)
-        return {
-          id,
-          state: 'refused',
-          reason: `the endpoint serves the model ${state.current.modelName}, not ${request.modelName}`,
-        };
+      const refusal = this.refusalOf(request);
+      if (refusal !== null) return { id, state: 'refused', reason: refusal };
       if (state.current?.model === request.model) return { id, state: 'done', reason: 'already serving' };
       // A newer waiting request of the same loop replaces the older one: its model is already out of date.
       for (const old of state.queue.filter((r) => r.loop === request.loop))
@@ -119,12 +161,14 @@ export class EndpointMachine {
     return this.answerOnce(request.requestId, () => {
       const id = workflowIds.endpoint(this.endpoint);
       if (this.state.candidate) {
+        this.state.blocked = null;
         this.abort = { outcome: 'rolledBack', reason: request.reason, by: request.by };
         return { id, state: 'started', reason: `version ${this.state.candidate.version} loses its canary traffic` };
       }
       const target = this.state.stable;
       if (!target || target.model === this.state.current?.model)
         return { id, state: 'refused', reason: 'there is no other version to roll back to' };
+      this.state.blocked = null;
       this.state.rollbackAsked = { requestId: request.requestId, by: request.by, reason: request.reason };
       return { id, state: 'started', reason: `back to version ${target.version}` };
     });
@@ -144,9 +188,11 @@ export class EndpointMachine {
   unfreeze(request: Request): Answer {
     return this.answerOnce(request.requestId, () => {
       const id = workflowIds.endpoint(this.endpoint);
-      if (!this.state.frozen) return { id, state: 'done', reason: 'was not frozen' };
-      this.setFrozen(null);
-      return { id, state: 'done', reason: 'the next version may be rolled out' };
+      const { blocked, frozen } = this.state;
+      this.state.blocked = null;
+      if (frozen) this.setFrozen(null);
+      if (blocked) return { id, state: 'done', reason: 'it tries again' };
+      return { id, state: 'done', reason: frozen ? 'the next version may be rolled out' : 'was not frozen' };
     });
   }
 
@@ -159,7 +205,7 @@ export class EndpointMachine {
       if (request.model && others.length >= 4)
         return { id, state: 'refused', reason: 'an endpoint carries at most 4 shadows' };
       this.state.shadows = request.model ? [...others, { name: request.name, model: request.model }] : others;
-      this.desiredIsStale = true;
+      this.state.desiredIsStale = true;
       return {
         id,
         state: 'started',
@@ -168,9 +214,15 @@ export class EndpointMachine {
     });
   }
 
+  /** A rollback bars the digest and freezes the endpoint until someone unfreezes it. */
+  barAndFreeze(model: Digest, frozen: NonNullable<EndpointState['frozen']>): void {
+    if (!this.state.barred.includes(model)) this.state.barred.push(model);
+    this.setFrozen(frozen);
+  }
+
   setFrozen(frozen: EndpointState['frozen']): void {
     this.state.frozen = frozen;
-    this.desiredIsStale = true;
+    this.state.desiredIsStale = true;
     if (!frozen) return;
     for (const waiting of this.state.queue)
       this.finish(waiting, {
@@ -191,7 +243,7 @@ export class EndpointMachine {
    * The candidate takes all traffic. A rollback will go to the newest version that finished probation or that a person
    * approved, else to the version before; it stays warm through the candidate's probation.
    */
-  promote(nowMs: number): void {
+  promote(reason: string, steps: RolloutEnding['steps'], nowMs: number): void {
     const { state } = this;
     const { weight: _weight, request, ...served } = state.candidate!;
     const before = state.current;
@@ -200,106 +252,122 @@ export class EndpointMachine {
     state.current = { ...served, sinceMs: nowMs };
     state.candidate = null;
     state.probation = request.plan.probation && before ? { request, startedAtMs: nowMs } : null;
+    const { requestId, model, modelName, by } = request;
+    this.end({ requestId, model, modelName, by, outcome: 'deployed', reason, steps, champion: model, request });
+  }
+
+  /** The candidate loses its traffic; what stays is what served before. */
+  takeBack(
+    { outcome, reason, by }: { outcome: 'withdrawn' | 'rolledBack'; reason: string; by: string },
+    steps: RolloutEnding['steps'],
+    nowMs: number,
+  ): void {
+    const { request } = this.state.candidate!;
+    const { requestId, model, modelName } = request;
+    this.state.candidate = null;
+    this.abort = null;
+    if (outcome === 'rolledBack') this.barAndFreeze(model, { by, reason, at: isoOf(nowMs) });
+    this.end({ requestId, model, modelName, by, outcome, reason, steps, champion: null, request });
   }
 
   passProbation(): void {
     this.state.probation = null;
-    this.desiredIsStale = true;
+    this.state.desiredIsStale = true;
   }
 
-  /** @returns the version that lost its place */
-  rollBackToStable(nowMs: number): ServedModel | null {
-    const loser = this.state.current;
-    this.state.current = this.state.stable ? { ...this.state.stable, sinceMs: nowMs } : null;
-    this.state.probation = null;
-    this.state.rollbackAsked = null;
-    return loser;
-  }
-
-  /** Somebody moved the ref by hand: what is desired now is the truth, and nothing new follows until a person says so. */
-  adopt(
-    position: RefPosition,
-    desired: DesiredState,
-    registry: readonly { model: Digest; modelName: string; version: number }[],
-    by: string,
-    reason: string,
-    nowMs: number,
-    nowIso: string,
-  ): void {
+  /** An operator's rollback, or probation's: the serving version loses its place to `stable`. */
+  rollBackToStable({ requestId, by, reason }: { requestId: string; by: string; reason: string }, nowMs: number): void {
     const { state } = this;
-    state.desired = position;
-    // A hand may move the ref back to an older blob; a number that replicas have reported once must not come again.
-    state.generation = Math.max(state.generation, desired.generation);
-    state.candidate = null;
+    const loser = state.current;
+    state.rollbackAsked = null;
+    if (!loser || !state.stable) return;
+    state.current = { ...state.stable, sinceMs: nowMs };
     state.probation = null;
-    const serving =
-      desired.variants.find((v) => v.weight === 100) ?? [...desired.variants].sort((a, b) => b.weight - a.weight)[0];
-    if (serving && serving.model !== state.current?.model) {
-      const known = [state.stable, state.current, ...registry].find((m) => m?.model === serving.model);
-      const unknown = { model: serving.model, modelName: state.current?.modelName ?? 'unknown', version: 0 };
-      state.current = { ...(known ?? unknown), sinceMs: nowMs };
+    const { model, modelName } = loser;
+    this.barAndFreeze(model, { by, reason, at: isoOf(nowMs) });
+    // The rollout's own cycle ended when it reached 100 %: nobody waits for this outcome.
+    this.end({
+      ...{ requestId, model, modelName, by, outcome: 'rolledBack', reason },
+      ...{ steps: [], champion: state.current.model, request: null },
+    });
+  }
+
+  /** It is written, as far as it can be: its cycle is told, once. */
+  told(deployment: Digest | null): void {
+    const { ending } = this.state;
+    if (!ending?.request) return;
+    this.finish(ending.request, { outcome: ending.outcome, reason: ending.reason, deployment });
+    ending.request = null;
+  }
+
+  private end(ending: RolloutEnding): void {
+    this.state.ending = ending;
+    this.state.desiredIsStale = true;
+  }
+
+  /** What is desired now is the truth. */
+  private takeOver({ desired, state: served, known }: EndpointInStore, nowMs: number): void {
+    const { state } = this;
+    state.desired = desired;
+    if (!served) return;
+    // A hand may move the ref back to an older blob; a number that replicas have reported once must not come again.
+    state.generation = Math.max(state.generation, served.generation);
+    const variant = serving(served);
+    if (variant && variant.model !== state.current?.model) {
+      state.probation = null;
+      const registered = [state.stable, state.current, ...known].find((m) => m?.model === variant.model);
+      const unknown = { model: variant.model, modelName: state.current?.modelName ?? 'unknown', version: 0 };
+      state.current = { ...(registered ?? unknown), sinceMs: nowMs };
     }
-    state.shadows = desired.variants
+    state.shadows = served.variants
       .filter((v) => v.shadow && v.name !== 'stable')
       .map(({ name, model }) => ({ name, model }));
-    this.setFrozen(desired.frozen ?? { by, reason: `the desired state was changed by hand: ${reason}`, at: nowIso });
   }
 
-  /** The next desired state, one generation up. */
-  desiredState(): DesiredState {
-    const { state } = this;
-    const variants: Variant[] = [];
-    const add = (name: string, model: Digest, weight: number, shadow: boolean): void => {
-      if (!variants.some((v) => v.model === model && !v.shadow && !shadow))
-        variants.push({ name, model, weight, shadow });
-    };
-    if (state.current) add('current', state.current.model, 100 - (state.candidate?.weight ?? 0), false);
-    if (state.candidate) add('candidate', state.candidate.model, state.candidate.weight, false);
-    // Through probation the version before stays warm and answers along for the record: labels then judge both on the
-    // same rows, and the way back is one change of weights.
-    if (state.stable && state.probation) add('stable', state.stable.model, 0, true);
-    for (const { name, model } of state.shadows) add(name, model, 0, true);
-    return {
-      schema: 'goto3/desired/v1',
-      endpoint: this.endpoint,
-      generation: state.generation + 1,
-      variants,
-      frozen: state.frozen,
-    };
+  /** Somebody moved the ref by hand: nothing new follows until a person says so. */
+  private adopt({ moved, state: served }: EndpointInStore, nowMs: number): NonNullable<EndpointState['adopted']> {
+    const { by, reason } = moved ?? { by: 'an operator', reason: 'no reason given' };
+    const adopted = { by, reason, model: this.state.current?.model ?? null, atMs: moved?.atMs ?? nowMs };
+    this.state.adopted = adopted;
+    this.state.probation = null;
+    const why = served
+      ? `the desired state was changed by hand: ${reason}`
+      : `the desired state was changed by hand to one that cannot be read: ${reason}`;
+    this.setFrozen(served?.frozen ?? { by, reason: why, at: isoOf(adopted.atMs) });
+    return adopted;
   }
 
-  status(): EndpointStatus {
+  /** What was accepted before the store was known. */
+  private refuseWhatWaitsInVain(): void {
     const { state } = this;
-    const withoutRequest = ({
-      request: _request,
-      ...candidate
-    }: NonNullable<EndpointState['candidate']>): EndpointStatus['candidate'] => candidate;
-    return {
-      endpoint: this.endpoint,
-      generation: state.generation,
-      current: state.current,
-      stable: state.stable,
-      candidate: state.candidate && withoutRequest(state.candidate),
-      shadows: state.shadows,
-      probation: state.probation && {
-        model: state.probation.request.model,
-        version: state.probation.request.version,
-        startedAtMs: state.probation.startedAtMs,
-      },
-      queued: state.queue.map(({ requestId, version, loop }) => ({ requestId, version, loop })),
-      frozen: state.frozen,
-      barred: state.barred,
-      last: state.last,
-    };
+    const waiting = state.queue;
+    state.queue = [];
+    for (const request of waiting) {
+      const reason = this.refusalOf(request);
+      if (reason === null) state.queue.push(request);
+      else this.finish(request, { outcome: 'refused', reason, deployment: null });
+    }
+  }
+
+  private refusalOf({ model, modelName }: DeployRequest): string | null {
+    const { blocked, frozen, barred, current } = this.state;
+    const unfreeze = unfreezeCommand(this.endpoint);
+    if (blocked) return `it cannot go on: ${blocked.reason}; ${unfreeze}`;
+    if (frozen) return `frozen by ${frozen.by}: ${frozen.reason}; ${unfreeze}`;
+    if (barred.includes(model)) return 'this model was rolled back here and is barred';
+    if (current && current.modelName !== modelName)
+      return `the endpoint serves the model ${current.modelName}, not ${modelName}`;
+    return null;
   }
 
   private isPending(requestId: string): boolean {
-    return (
-      this.state.candidate?.request.requestId === requestId || this.state.queue.some((r) => r.requestId === requestId)
-    );
+    const { candidate, ending, queue } = this.state;
+    return [candidate?.request, ending?.request, ...queue].some((r) => r?.requestId === requestId);
   }
 
   private answerOnce(requestId: string, decide: () => Answer): Answer {
     return findAnswer(this.state.answers, requestId) ?? rememberAnswer(this.state.answers, requestId, decide());
   }
 }
+
+const isoOf = (ms: number): string => new Date(ms).toISOString();

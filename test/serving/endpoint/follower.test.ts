@@ -67,6 +67,7 @@ describe('desired state', () => {
     await loads(2);
     pool.loads[1]!.reject(new ModelUnavailable(digest('2'), new Error('the store is away')));
     await until('the failure is reported', () => follower.error?.model === digest('2'));
+    assert.equal(follower.error?.mayPass, true);
     assert.deepEqual([...pool.kept], [digest('1'), digest('2')]);
     await loads(3);
     pool.loads[2]!.resolve();
@@ -84,6 +85,7 @@ describe('desired state', () => {
       );
     }
     await until('the last crash is reported', () => follower.error?.message === 'crash 3');
+    assert.equal(follower.error?.mayPass, false);
     await world.deploy({ model: digest('2') });
     await loads(4);
     assert.deepEqual(pool.loads[3]!.models, [digest('2')], 'no fourth chance');

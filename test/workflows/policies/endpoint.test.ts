@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { DeployRequest, EndpointState } from '../../../src/contracts/messages.ts';
+import { desiredState } from '../../../src/workflows/policies/desired-state.ts';
 import { EndpointMachine, initialEndpointState } from '../../../src/workflows/policies/endpoint.ts';
 import { digestOf } from '../world.ts';
 
@@ -29,12 +30,21 @@ const deployOf = (version: number, more: Partial<DeployRequest> = {}): DeployReq
   ...more,
 });
 
+/** As the workflow does when it has written how a rollout ended. */
+function written(machine: EndpointMachine): void {
+  machine.told(digestOf('deployment'));
+  machine.state.ending = null;
+  machine.state.outbox = [];
+  machine.state.desiredIsStale = false;
+}
+
 /** Takes the next waiting request to 100 %. */
 function roll(machine: EndpointMachine, request: DeployRequest, now = 0): void {
   machine.state.queue = machine.state.queue.filter((r) => r !== request);
   const { model, modelName, version } = request;
   machine.state.candidate = { model, modelName, version, sinceMs: now, weight: 100, request };
-  machine.promote(now);
+  machine.promote('it held', [], now);
+  written(machine);
 }
 
 describe('policies/endpoint', () => {
@@ -49,7 +59,8 @@ describe('policies/endpoint', () => {
     machine.passProbation();
     roll(machine, deployOf(4));
     assert.equal(machine.state.stable?.version, 3);
-    machine.rollBackToStable(0);
+    machine.rollBackToStable(says(), 0);
+    written(machine);
     assert.equal(machine.state.current?.version, 3);
   });
 
@@ -92,9 +103,34 @@ describe('policies/endpoint', () => {
     assert.equal(machine.state.queue.length, 1);
     roll(machine, request);
     assert.deepEqual([machine.deploy(request).state, machine.state.queue.length], ['done', 0]);
-    machine.rollBackToStable(0);
-    machine.state.barred.push(request.model);
+    machine.rollBackToStable(says(), 0);
+    written(machine);
+    machine.unfreeze(says());
     assert.match(machine.deploy(request).reason, /barred/);
+  });
+
+  it('carries a decided end over whatever fails on the way, and tells its cycle once', () => {
+    const machine = new EndpointMachine('e', { ...initialEndpointState(), loaded: true });
+    roll(machine, deployOf(1));
+    const request = deployOf(2);
+    const { model, modelName, version } = request;
+    machine.state.candidate = { model, modelName, version, sinceMs: 0, weight: 10, request };
+    machine.takeBack({ outcome: 'rolledBack', reason: 'it failed', by: 'canary' }, [], 7);
+    assert.equal(machine.next(), 'end');
+    machine.block('the store is full', 8);
+    assert.equal(machine.next(), 'waitForPerson');
+    assert.match(machine.deploy(deployOf(3)).reason, /cannot go on: the store is full/);
+    machine.unfreeze(says());
+    assert.equal(machine.next(), 'load');
+    const nothing = { desired: null, moved: null, state: null, barred: [], known: [] };
+    assert.deepEqual(machine.load(nothing, () => true, 9).unbarred, [model], 'the store does not know it yet');
+    assert.equal(machine.next(), 'end');
+    machine.told(null);
+    machine.told(digestOf('deployment'));
+    assert.deepEqual(
+      machine.state.outbox.map(({ message }) => [message.outcome, message.deployment]),
+      [['rolledBack', null]],
+    );
   });
 
   it('always desires weights that sum to 100, one generation up, under any sequence of messages', () => {
@@ -139,9 +175,12 @@ describe('policies/endpoint', () => {
           if (name === 'shadow')
             machine.shadow({ ...says(), name: `s${version}`, model: version % 2 ? digestOf(`v${version}`) : null });
           if (name === 'pass') machine.passProbation();
-          if (name === 'back' && state.rollbackAsked && !state.candidate) machine.rollBackToStable(0);
+          if (name === 'back' && state.rollbackAsked && !state.candidate) {
+            machine.rollBackToStable(state.rollbackAsked, 0);
+            written(machine);
+          }
 
-          const desired = machine.desiredState();
+          const desired = desiredState('e', machine.state);
           const weights = desired.variants.map((v) => v.weight);
           if (machine.state.current)
             assert.equal(

@@ -3,16 +3,14 @@ import type { Digest } from '../../../contracts/digest.ts';
 import type { DesiredState, ReplicaStatus } from '../../../contracts/endpoint.ts';
 import { refNames } from '../../../contracts/names.ts';
 import type { Store } from '../../../store/types.ts';
-import { ServingError, servingErrors } from '../../errors.ts';
 import { ModelUnavailable } from '../inference/model-unavailable.ts';
 import type { InferencePool } from '../inference/pool.ts';
 import type { Log } from '../log.ts';
 import { emptyTable, type ServingTable, tableOf } from '../routing.ts';
 import { decodeDesiredState, UnusableDesiredState } from './decode.ts';
+import { mayPass } from './may-pass.ts';
 
 const longestRetryMs = 30_000;
-/** Loads of one state that may end with a dead inference process. */
-const mostCrashes = 3;
 
 /**
  * Keeps what is served equal to what the store says should be. Until every model of a new state is loaded and has
@@ -101,7 +99,7 @@ export class DesiredFollower {
       void this.apply(this.newest);
     } catch (error) {
       if (!(error instanceof UnusableDesiredState)) throw error;
-      this.report({ generation: error.generation, message: error.message });
+      this.report({ generation: error.generation, message: error.message, mayPass: false });
     }
   }
 
@@ -116,9 +114,9 @@ export class DesiredFollower {
     } catch (error) {
       if (this.newest !== state || this.stopping.signal.aborted) return;
       const model = error instanceof ModelUnavailable ? { model: error.model } : {};
-      this.report({ generation: state.generation, ...model, message: messageOf(error) });
-      if (mayPass(error, this.failures))
-        this.retryAtMs = performance.now() + Math.min(longestRetryMs, this.pollMs * 2 ** this.failures);
+      const passing = mayPass(error, this.failures);
+      this.report({ generation: state.generation, ...model, message: messageOf(error), mayPass: passing });
+      if (passing) this.retryAtMs = performance.now() + Math.min(longestRetryMs, this.pollMs * 2 ** this.failures);
       this.failures++;
     } finally {
       await this.retire();
@@ -136,15 +134,6 @@ export class DesiredFollower {
     this.problem = problem;
     this.log.error({ ...problem, served: this.serving.generation }, 'cannot serve the desired state, serving on');
   }
-}
-
-/**
- * A model that does not load stays so until somebody deploys another; a store that does not answer may come back. A crash
- * may be somebody else's doing, but a model that kills its process every time must not go on with it.
- */
-function mayPass(error: unknown, failures: number): boolean {
-  const type = error instanceof ModelUnavailable && error.cause instanceof ServingError ? error.cause.type : undefined;
-  return type === servingErrors.inferenceCrashed ? failures + 1 < mostCrashes : type === undefined;
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
