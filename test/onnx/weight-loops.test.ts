@@ -1,6 +1,14 @@
 import { strict as assert } from 'node:assert';
 import fc from 'fast-check';
-import { type LossSums, loopsFor, makeVectorLoops, plainLoops } from '../../src/onnx/quantize/weight-loops.ts';
+import {
+  type LossSums,
+  largestMagnitude,
+  loopsFor,
+  makeVectorLoops,
+  plainLoops,
+} from '../../src/onnx/quantize/weight-loops.ts';
+import { bytesOfFloats } from '../../src/onnx/quantize/weight-values.ts';
+import { tensorOf } from '../../src/onnx/tensor.ts';
 
 const noLoss = (): LossSums => ({ maxAbs: 0, signal: 0, noise: 0 });
 
@@ -34,14 +42,14 @@ describe('onnx/quantize/weight-loops', () => {
           const weights = Float32Array.from({ length: rows * columns }, () => stream.next().value);
           const channels = perColumn ? columns : 1;
           const [a, b] = [new Float32Array(channels), new Float32Array(channels)];
-          plainLoops.largest(weights, columns, a);
-          vector!.largest(weights, columns, b);
+          plainLoops.largest(bytesOfFloats(weights), columns, a);
+          vector!.largest(bytesOfFloats(weights), columns, b);
           assert.deepEqual(b, a);
           const scales = a.map((largest) => (largest / limit < 2 ** -126 ? 1 : largest / limit));
           const [plain, fast] = [new Int8Array(weights.length), new Int8Array(weights.length)];
           const [lossA, lossB] = [noLoss(), noLoss()];
-          plainLoops.quantize(plain, weights, columns, scales, limit, lossA);
-          vector!.quantize(fast, weights, columns, scales, limit, lossB);
+          plainLoops.quantize(plain, bytesOfFloats(weights), columns, scales, limit, lossA);
+          vector!.quantize(fast, bytesOfFloats(weights), columns, scales, limit, lossB);
           assert.deepEqual(fast, plain);
           assert.equal(lossB.maxAbs, lossA.maxAbs);
           for (const sum of ['signal', 'noise'] as const)
@@ -61,16 +69,27 @@ describe('onnx/quantize/weight-loops', () => {
       const weights = Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(i * 7.1) * (1 + (i % columns)));
       for (const channels of columns > 32_768 ? [1] : [1, columns]) {
         const [a, b] = [new Float32Array(channels), new Float32Array(channels)];
-        plainLoops.largest(weights, columns, a);
-        vector!.largest(weights, columns, b);
+        plainLoops.largest(bytesOfFloats(weights), columns, a);
+        vector!.largest(bytesOfFloats(weights), columns, b);
         assert.deepEqual(b, a);
         const scales = a.map((largest) => largest / 127);
         const [plain, fast] = [new Int8Array(weights.length), new Int8Array(weights.length)];
-        plainLoops.quantize(plain, weights, columns, scales, 127, noLoss());
-        vector!.quantize(fast, weights, columns, scales, 127, noLoss());
+        plainLoops.quantize(plain, bytesOfFloats(weights), columns, scales, 127, noLoss());
+        vector!.quantize(fast, bytesOfFloats(weights), columns, scales, 127, noLoss());
         assert.deepEqual(fast, plain);
       }
     }
+  });
+
+  it('finds the largest of a tensor wherever its bytes lie, in any width and in float16', () => {
+    for (const count of [3, 64, 70_000]) {
+      const values = Float32Array.from({ length: count }, (_, i) => Math.sin(i * 3.7) * (i === count - 1 ? -9 : 1));
+      const bytes = new Uint8Array(4 * count + 1);
+      bytes.set(new Uint8Array(values.buffer), 1);
+      const shifted = { name: 'w', type: 'float32', dims: [count], bytes: bytes.subarray(1) } as const;
+      assert.equal(largestMagnitude(shifted), Math.abs(values[count - 1]!));
+    }
+    assert.equal(largestMagnitude(tensorOf('w', 'float16', [2], Uint16Array.of(0x3c00, 0xc000))), 2);
   });
 
   it('does not lose a NaN or an infinity', () => {
@@ -78,8 +97,9 @@ describe('onnx/quantize/weight-loops', () => {
       const weights = new Float32Array(64).fill(1);
       weights[41] = bad;
       const largest = new Float32Array(1);
-      vector!.largest(weights, 64, largest);
+      vector!.largest(bytesOfFloats(weights), 64, largest);
       assert.ok(!Number.isFinite(largest[0]!));
+      assert.ok(!Number.isFinite(largestMagnitude(tensorOf('w', 'float32', [64], weights))));
     }
   });
 });

@@ -4,7 +4,6 @@ import type { Constant, ConstantView, Scope } from './constants.ts';
 import { integerRange } from './scale.ts';
 import { largestWeight } from './weight.ts';
 import { largestMagnitude } from './weight-loops.ts';
-import { floatsOf } from './weight-values.ts';
 
 /**
  * How a node uses its constant: as B [.., k, n]; as B [n, k] that is transposed first; row by row as a table; as the
@@ -76,7 +75,7 @@ export function planDynamic(
 class LargestMagnitudes {
   private readonly known = new Map<Constant, number>();
   of(constant: Constant): number {
-    const magnitude = this.known.get(constant) ?? largestMagnitude(floatsOf(constant.tensor));
+    const magnitude = this.known.get(constant) ?? largestMagnitude(constant.tensor);
     this.known.set(constant, magnitude);
     return magnitude;
   }

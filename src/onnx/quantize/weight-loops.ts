@@ -1,6 +1,7 @@
+import type { Tensor } from '../model.ts';
 import { quantizeSymmetric } from './scale.ts';
 import { simdModule } from './simd-module.ts';
-import { magnitudeBits, withoutSign } from './weight-values.ts';
+import { floatBytesOf, magnitudeBits, withoutSign } from './weight-values.ts';
 
 /** What was lost, summed up over a weight. */
 export interface LossSums {
@@ -11,15 +12,17 @@ export interface LossSums {
 
 /**
  * The two loops over a matrix [rows, columns] whose channels are its columns, or which has one (`scales` of length 1):
- * largest magnitude of each channel, and quantization. Scales are positive float32, weights finite.
+ * largest magnitude of each channel, and quantization. Scales are positive float32, weights finite float32 as bytes: a weight
+ * lies in its file wherever the bytes before it end, seldom where a `Float32Array` may begin, and a second copy of it would
+ * cost more than its quantization.
  */
 export interface WeightLoops {
   /** Raises `largest`, one value a channel. */
-  largest(weights: Float32Array, columns: number, largest: Float32Array): void;
+  largest(weights: Uint8Array, columns: number, largest: Float32Array): void;
   /** Fills `values` and adds to `loss`. */
   quantize(
     values: Int8Array,
-    weights: Float32Array,
+    weights: Uint8Array,
     columns: number,
     scales: Float32Array,
     limit: number,
@@ -30,7 +33,7 @@ export interface WeightLoops {
 /** For widths that are no multiple of four, and the reference for the other one. */
 export const plainLoops: WeightLoops = {
   largest(weights, columns, largest) {
-    const magnitudes = magnitudeBits(weights);
+    const magnitudes = magnitudeBits(floatsIn(weights));
     const most = magnitudeBits(largest);
     const step = most.length === 1 ? 0 : 1;
     for (let i = 0; i < magnitudes.length; ) {
@@ -40,7 +43,8 @@ export const plainLoops: WeightLoops = {
       }
     }
   },
-  quantize(values, weights, columns, scales, limit, loss) {
+  quantize(values, bytes, columns, scales, limit, loss) {
+    const weights = floatsIn(bytes);
     const step = scales.length === 1 ? 0 : 1;
     let { maxAbs, signal, noise } = loss;
     for (let i = 0; i < weights.length; ) {
@@ -99,22 +103,23 @@ export function makeVectorLoops(): WeightLoops | undefined {
     largest: largestOf,
     quantize: quantizeAll,
   } = new engine.Instance(new engine.Module(code)).exports as unknown as Exports;
-  const weightsIn = new Float32Array(memory.buffer, at.weights, window);
+  const weightsIn = new Uint8Array(memory.buffer, at.weights, 4 * window);
   const channelsIn = new Float32Array(memory.buffer, at.channels, mostChannels);
   const out = new Int8Array(memory.buffer, at.out, window);
   const lossIn = new Float64Array(memory.buffer, at.loss, 6);
 
   /** Whole rows at a time where channels are columns, else as much as fits. */
   const eachPart = (
-    weights: Float32Array,
+    weights: Uint8Array,
     columns: number,
     channels: number,
     run: (start: number, count: number) => void,
   ): void => {
     const part = channels === 1 ? window : columns * Math.floor(window / columns);
-    for (let start = 0; start < weights.length; start += part) {
-      const count = Math.min(part, weights.length - start);
-      weightsIn.set(weights.subarray(start, start + count));
+    const whole = weights.length / 4;
+    for (let start = 0; start < whole; start += part) {
+      const count = Math.min(part, whole - start);
+      weightsIn.set(weights.subarray(4 * start, 4 * (start + count)));
       run(start, count);
     }
   };
@@ -170,9 +175,17 @@ export function loopsFor(count: number, columns: number, channels: number): Weig
   return vectorLoops ?? plainLoops;
 }
 
-/** Largest absolute value, 0 of nothing, not finite as soon as one element is not. */
-export function largestMagnitude(values: Float32Array): number {
+/** Largest absolute value of a float32 or float16 tensor, 0 of nothing, not finite as soon as one element is not. */
+export function largestMagnitude(tensor: Tensor): number {
+  const bytes = floatBytesOf(tensor);
+  const count = bytes.byteLength / 4;
   const largest = new Float32Array(1);
-  loopsFor(values.length, values.length, 1).largest(values, values.length, largest);
+  loopsFor(count, count, 1).largest(bytes, count, largest);
   return largest[0]!;
+}
+
+/** A view where the bytes are aligned, else a copy. */
+function floatsIn(bytes: Uint8Array): Float32Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
 }

@@ -1,3 +1,4 @@
+import { floatsOf } from '../floats.ts';
 import type { Tensor } from '../model.ts';
 import type { FreshNames } from '../rewrite/names.ts';
 import { tensorOf } from '../tensor.ts';
@@ -5,7 +6,7 @@ import type { Constant, Scope } from './constants.ts';
 import type { Candidate } from './plan.ts';
 import type { WeightOutcome } from './report.ts';
 import { type Channel, type QuantizedMatrix, quantizeStack, transposed } from './weight.ts';
-import { floatsOf, tensorSize } from './weight-values.ts';
+import { bytesOfFloats, floatBytesOf, tensorSize } from './weight-values.ts';
 
 /** Names of a quantized weight's initializers. */
 export interface StoredWeight {
@@ -63,7 +64,7 @@ export class WeightStore {
       const [rows = 0, columns = 0] = constant.tensor.dims;
       // Gather sums nothing, so a table has all 8 bits, unless a MatMul shares it.
       const reduceRange = this.options.reduceRange && this.tied.has(constant);
-      const matrix = quantizeStack(floatsOf(constant.tensor), [1, rows, columns], 'row', { reduceRange });
+      const matrix = quantizeStack(floatBytesOf(constant.tensor), [1, rows, columns], 'row', { reduceRange });
       return { ...matrix, dims: [rows, columns], scaleDims: [rows, 1], channel: 'row', reduceRange };
     });
   }
@@ -72,8 +73,10 @@ export class WeightStore {
   matrix({ weights: [constant], role, alpha }: Candidate): StoredWeight {
     if (role === 'transposed' && alpha === 1 && this.tied.has(constant)) return this.table(constant);
     return this.once(constant, `${role} ${alpha}`, () => {
-      const floats = floatsOf(constant.tensor);
-      const scaled = alpha === 1 ? floats : floats.map((value) => value * alpha);
+      const scaled =
+        alpha === 1
+          ? floatBytesOf(constant.tensor)
+          : bytesOfFloats(floatsOf(constant.tensor).map((value) => value * alpha));
       const { dims } = constant.tensor;
       return role === 'transposed' ? this.turned(scaled, dims) : this.columns(scaled, dims);
     });
@@ -85,7 +88,7 @@ export class WeightStore {
       const [directions = 0, gates = 0, depth = 0] = constant.tensor.dims;
       const { perChannel, reduceRange } = this.options;
       const channel = perChannel ? 'row' : 'tensor';
-      const stack = quantizeStack(floatsOf(constant.tensor), [directions, gates, depth], channel, { reduceRange });
+      const stack = quantizeStack(floatBytesOf(constant.tensor), [directions, gates, depth], channel, { reduceRange });
       const values = new Int8Array(stack.values.length);
       const size = gates * depth;
       for (let at = 0; at < values.length; at += size)
@@ -95,20 +98,20 @@ export class WeightStore {
     }) as Required<StoredWeight>;
   }
 
-  private columns(floats: Float32Array, dims: readonly number[]): Form {
+  private columns(floats: Uint8Array, dims: readonly number[]): Form {
     const { perChannel, reduceRange } = this.options;
     if (!perChannel || dims.length === 1) {
-      const matrix = quantizeStack(floats, [1, floats.length, 1], 'tensor', { reduceRange });
+      const matrix = quantizeStack(floats, [1, 1, floats.length / 4], 'tensor', { reduceRange });
       return { ...matrix, dims, scaleDims: [], channel: 'tensor', reduceRange };
     }
     const [k, n] = [dims.at(-2)!, dims.at(-1)!];
-    const stack = quantizeStack(floats, [floats.length / (k * n), k, n], 'column', { reduceRange });
+    const stack = quantizeStack(floats, [floats.length / 4 / (k * n), k, n], 'column', { reduceRange });
     const scaleDims = dims.length === 2 ? [n] : [...dims.slice(0, -2), 1, n];
     return { ...stack, dims, scaleDims, channel: 'column', reduceRange };
   }
 
   /** From [n, k] to int8 [k, n]: turned round when it is a quarter of the size. */
-  private turned(floats: Float32Array, [n = 0, k = 0]: readonly number[]): Form {
+  private turned(floats: Uint8Array, [n = 0, k = 0]: readonly number[]): Form {
     const { perChannel, reduceRange } = this.options;
     const matrix = quantizeStack(floats, [1, n, k], perChannel ? 'row' : 'tensor', { reduceRange });
     const values = transposed(matrix.values, [n, k]);

@@ -1,5 +1,6 @@
 import { integerRange, type QuantizationScheme, quantizationParameters } from './scale.ts';
 import { type LossSums, loopsFor } from './weight-loops.ts';
+import { bytesOfFloats } from './weight-values.ts';
 
 /** How far the quantized weight is from the float one. */
 export interface WeightError {
@@ -33,11 +34,11 @@ export function quantizeMatrix(
 }
 
 /**
- * A stack of matrices [count, rows, columns]: each has scales of its own (`tensor`: one), which follow one another.
+ * A stack of matrices [count, rows, columns], as floats or their bytes: each has scales of its own (`tensor`: one), which follow one another.
  * Conditions as for `quantizeMatrix`.
  */
 export function quantizeStack(
-  weights: Float32Array,
+  floats: Float32Array | Uint8Array,
   [count, rows, columns]: readonly [number, number, number],
   channel: Channel,
   { reduceRange }: { reduceRange: boolean },
@@ -46,11 +47,12 @@ export function quantizeStack(
   const channels = { row: rows, column: columns, tensor: 1 }[channel];
   const limit = integerRange(scheme).max;
   const scales = new Float32Array(count * channels);
-  const values = new Int8Array(weights.length);
+  const weights = floats instanceof Float32Array ? bytesOfFloats(floats) : floats;
+  const values = new Int8Array(weights.length / 4);
   const loss = { maxAbs: 0, signal: 0, noise: 0 };
   const size = rows * columns;
   for (let m = 0; m < count; m++) {
-    const matrix = weights.subarray(m * size, (m + 1) * size);
+    const matrix = weights.subarray(4 * m * size, 4 * (m + 1) * size);
     const own = scales.subarray(m * channels, (m + 1) * channels);
     const into = values.subarray(m * size, (m + 1) * size);
     if (channel === 'row') quantizeRows(into, matrix, columns, own, scheme, loss);
@@ -68,7 +70,7 @@ export function quantizeStack(
 /** Every row is a matrix of its own with one channel. */
 function quantizeRows(
   values: Int8Array,
-  weights: Float32Array,
+  weights: Uint8Array,
   columns: number,
   scales: Float32Array,
   scheme: QuantizationScheme,
@@ -77,7 +79,7 @@ function quantizeRows(
   const loops = loopsFor(columns, columns, 1);
   const limit = integerRange(scheme).max;
   for (let r = 0; r < scales.length; r++) {
-    const row = weights.subarray(r * columns, (r + 1) * columns);
+    const row = weights.subarray(4 * r * columns, 4 * (r + 1) * columns);
     const own = scales.subarray(r, r + 1);
     loops.largest(row, columns, own);
     own[0] = quantizationParameters(-own[0]!, own[0]!, scheme).scale;

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { extname } from 'node:path';
+import { floatsOf } from '../../../onnx/floats.ts';
 import type { Model } from '../../../onnx/model.ts';
 import { Scope } from '../../../onnx/quantize/constants.ts';
-import { floatsOf } from '../../../onnx/quantize/weight-values.ts';
 import { nameNodes } from '../../../onnx/rewrite/names.ts';
 import type { QuantizeDocument } from './quantize-document.ts';
 import { type ActivationHistogram, type Histogram, histogramOf } from './quantize-histogram.ts';
