@@ -48,7 +48,8 @@ const hardTexts = [
   '１２３ ＡＢＣ Ⅳ ½ ² ™ ℃ ①',
   'https://example.org/path?query=1&b=%20#fragment user@example.org 2026-01-02T03:04:05Z 1,234.56',
   'The quick brown fox jumps over the lazy dog. '.repeat(60),
-  '今天天气很好'.repeat(100),
+  '今天天气很好'.repeat(600),
+  '́今́天'.repeat(1_200),
 ];
 
 /**
@@ -248,7 +249,9 @@ describe(`oracle: encoders in numpy, tokenizers, safetensors${python ? '' : ' (s
     after(() => encoder?.close());
 
     it('tokenises as the Rust crate does, also 3,000 random texts', async () => {
-      const texts = [...hardTexts, ...randomTexts(3_000, 5)];
+      const random = randomTexts(3_000, 5);
+      const long = Array.from({ length: 10 }, (_, i) => random.slice(i * 300, i * 300 + 300).join(' '));
+      const texts = [...hardTexts, ...random, ...long];
       const [{ ids }] = (await reference([
         { name: 'tokens', model: miniLm, texts, maxTokens: encoder.tokenizer.maxTokens, task: null },
       ])) as [Answer];

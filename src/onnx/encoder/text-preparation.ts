@@ -19,14 +19,23 @@ const normalizer = z.object({
  * the two on random text (test/oracles/onnx-encoder.test.ts). It looks for ideographs by UTF-16 unit and so misses those of
  * two, and lower-cases whole texts, where JavaScript writes Σ at the end of a word as ς; the crate goes by character.
  */
-export function preparationFor(tokenizerJson: object): (text: string) => string {
+export function preparationFor(tokenizerJson: object): TextPreparation {
   const steps = stepsOf('normalizer' in tokenizerJson ? tokenizerJson.normalizer : null);
   const separates = steps.some(({ type, handle_chinese_chars }) => type === 'BertNormalizer' && handle_chinese_chars);
   const lowers = steps.some(({ type, lowercase }) => type === 'Lowercase' || (type === 'BertNormalizer' && lowercase));
-  return (text) => {
-    const separated = separates ? text.replace(rareIdeographs, ' $& ') : text;
-    return lowers ? separated.replaceAll('Σ', 'σ') : separated;
+  return {
+    prepare(text) {
+      const separated = separates ? text.replace(rareIdeographs, ' $& ') : text;
+      return lowers ? separated.replaceAll('Σ', 'σ') : separated;
+    },
+    wordEnd: separates ? /(?<=\S)\s|(?<=[\u4e00-\u9fff])/ : /(?<=\S)\s/,
   };
+}
+
+export interface TextPreparation {
+  readonly prepare: (text: string) => string;
+  /** Where a text can be cut so that what follows changes no token of what came before. */
+  readonly wordEnd: RegExp;
 }
 
 function stepsOf(value: unknown): z.infer<typeof normalizer>[] {

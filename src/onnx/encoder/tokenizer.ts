@@ -21,7 +21,7 @@ export function textTokenizer(
   { maxTokens, padTokenId }: { maxTokens: number; padTokenId: number },
 ): TextTokenizer {
   const tokenizer = load(tokenizerJson, tokenizerConfig);
-  const prepare = preparationFor(tokenizerJson);
+  const { prepare, wordEnd } = preparationFor(tokenizerJson);
   const [before, after] = specialTokens(tokenizer);
   const room = maxTokens - before.length - after.length;
   if (room < 1) throw new OnnxError(`tokenizer.json: special tokens leave no room in ${maxTokens} tokens`);
@@ -29,10 +29,26 @@ export function textTokenizer(
     maxTokens,
     padTokenId,
     encode(text) {
-      const ids = idsOf(tokenizer, prepare(text));
-      return [...before, ...(ids.length > room ? ids.slice(0, room) : ids), ...after];
+      const ids = firstIds(text, room, wordEnd, (part) => idsOf(tokenizer, prepare(part)));
+      return [...before, ...ids, ...after];
     },
   };
+}
+
+/**
+ * The first `room` ids of a text without tokenising all of a long one (a megabyte takes seconds, and blocks). A text is cut
+ * only behind a word, where nothing that follows can change what came before; one without word ends is tokenised whole.
+ */
+function firstIds(text: string, room: number, wordEnd: RegExp, idsOfPart: (part: string) => number[]): number[] {
+  const endOfWord = new RegExp(wordEnd, 'g');
+  for (let limit = 8 * room; limit < text.length; limit *= 4) {
+    endOfWord.lastIndex = limit;
+    const end = endOfWord.exec(text);
+    if (end === null) break;
+    const ids = idsOfPart(text.slice(0, end.index));
+    if (ids.length > room) return ids.slice(0, room);
+  }
+  return idsOfPart(text).slice(0, room);
 }
 
 function load(tokenizerJson: object, tokenizerConfig: object): Tokenizer {

@@ -134,5 +134,10 @@ describe('onnx/encoder: folder', () => {
     assert.deepEqual([ids[0], ids[1], ids.at(-1)], [short[0], short[1], short.at(-1)]);
     assert.equal(short.length, 3);
     assert.equal(tokenizer.encode('').length, 2);
+    // What lies behind the cut has no say, and costs nothing.
+    assert.deepEqual(tokenizer.encode(long.repeat(1_000)), ids);
+    const start = process.cpuUsage();
+    tokenizer.encode(long.repeat(1_000)); // all 1.4 MB of it would take seconds
+    assert.ok(process.cpuUsage(start).user < 300_000);
   });
 });
