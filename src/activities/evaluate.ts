@@ -11,7 +11,7 @@ import type { Store } from '../store/types.ts';
 import { type DataRow, readRows } from './data/rows.ts';
 import { NewestRows } from './evaluate/newest-rows.ts';
 import { contradiction, ownMetricsOf, reportedMetrics } from './evaluate/own-metrics.ts';
-import { measureInTurns } from './evaluate/paired-latency.ts';
+import { measureInTurns, rowsPerBlockOf } from './evaluate/paired-latency.ts';
 import { evaluationJob } from './evaluate/program-job.ts';
 import { badEvaluation, type ProgramOutput, readProgramOutput } from './evaluate/program-output.ts';
 import { nothingScored, type Scored, score, timedRows } from './evaluate/scoring.ts';
@@ -122,15 +122,14 @@ export function createEvaluateActivities({ store, models }: EvaluateDeps): Evalu
     rows: readonly DataRow[],
     signal: AbortSignal,
   ): Promise<PairedLatency[]> {
-    const isAsked = gate.metrics.some(
-      ({ metric, margin, worseBy }) => metric.startsWith('latency') && (margin ?? worseBy) !== undefined,
-    );
-    if (!isAsked || rows.length === 0 || 'problem' in ours || isOpponent(plan, model)) return [];
+    const rowsPerBlock = rowsPerBlockOf(gate);
+    if (rowsPerBlock === undefined || rows.length === 0 || 'problem' in ours || isOpponent(plan, model)) return [];
+    const timed = { rows: timedRows(rows), rowsPerBlock };
     const measured: PairedLatency[] = [];
     for (const other of new Set(gate.against.flatMap((name) => plan[name]?.digest ?? []))) {
       try {
         const { folder } = await models.open(other);
-        measured.push({ other, ...(await measureInTurns([ours.folder, folder], timedRows(rows), signal)) });
+        measured.push({ other, ...(await measureInTurns([ours.folder, folder], timed, signal)) });
       } catch (error) {
         signal.throwIfAborted();
         log.warn('latency not compared', { loop: plan.loop, cycle: plan.n, other, problem: (error as Error).message });

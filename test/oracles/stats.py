@@ -44,7 +44,11 @@ def macro(c):
 
 def regression(c):
     y, s = np.array(c["target"]), np.array(c["score"])
-    return {"rmse": float(np.sqrt(sk.mean_squared_error(y, s))), "mae": sk.mean_absolute_error(y, s)}
+    return {
+        "rmse": float(np.sqrt(sk.mean_squared_error(y, s))),
+        "mae": sk.mean_absolute_error(y, s),
+        "r2": sk.r2_score(y, s),
+    }
 
 
 def log_likelihood(p_lost, difference, n, gained, lost):
@@ -143,6 +147,43 @@ def bca(c):
     return {"lower": result.confidence_interval.low, "upper": result.confidence_interval.high}
 
 
+def paired_bca(c):
+    """A metric of two models on the same rows, candidate - other, rows resampled as a whole."""
+
+    def root_mean(a, b, axis=-1):
+        return np.sqrt(np.mean(a, axis=axis)) - np.sqrt(np.mean(b, axis=axis))
+
+    def mean(a, b, axis=-1):
+        return np.mean(a, axis=axis) - np.mean(b, axis=axis)
+
+    result = stats.bootstrap(
+        (np.array(c["candidate"]), np.array(c["other"])), root_mean if c["root"] else mean, paired=True,
+        confidence_level=0.9, n_resamples=20000, method="BCa", rng=1,
+    )
+    return {"lower": result.confidence_interval.low, "upper": result.confidence_interval.high}
+
+
+def signed_rank(c):
+    """scipy's exact test, and the bounds by searching for the shift at which it stops rejecting."""
+    d = np.array(c["differences"])
+
+    def p(shift, alternative):
+        return stats.wilcoxon(d - shift, alternative=alternative, method="exact").pvalue
+
+    averages = np.sort([(a + b) / 2 for i, a in enumerate(d) for b in d[i:]])
+    # Between two neighbouring averages the test is constant.
+    middles = (averages[1:] + averages[:-1]) / 2
+    lower = averages[1:][[p(m, "greater") > 0.05 for m in middles].index(True) - 1]
+    upper = averages[:-1][::-1][[p(m, "less") > 0.05 for m in middles[::-1]].index(True) - 1]
+    return {
+        "estimate": np.median(averages),
+        "above": p(c["limit"], "greater"),
+        "below": p(c["limit"], "less"),
+        "lower": lower,
+        "upper": upper,
+    }
+
+
 ANSWERS = {
     "normalCdf": lambda c: stats.norm.cdf(c["x"]),
     "normalQuantile": lambda c: stats.norm.ppf(c["p"]),
@@ -165,6 +206,8 @@ ANSWERS = {
     "delong": delong,
     "twoSample": two_sample,
     "bca": bca,
+    "pairedBca": paired_bca,
+    "signedRank": signed_rank,
 }
 
 

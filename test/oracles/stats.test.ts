@@ -7,11 +7,13 @@ import { binomialCurve } from '../../src/stats/confidence.ts';
 import { aucCurve, aucDifferenceCurve } from '../../src/stats/delong.ts';
 import * as distributions from '../../src/stats/distributions.ts';
 import { holmAdjusted } from '../../src/stats/holm.ts';
+import { differenceCurve } from '../../src/stats/metric-curves.ts';
 import { computeMetrics, type MetricTable } from '../../src/stats/metrics.ts';
 import { mcnemarMidP, pAtMost, tangoInterval } from '../../src/stats/paired-proportions.ts';
 import { createRandom } from '../../src/stats/random.ts';
 import { scoredRows } from '../../src/stats/scored-rows.ts';
 import { twoSampleEvidence } from '../../src/stats/sequential.ts';
+import { signedRankCurve } from '../../src/stats/signed-rank.ts';
 import { lnBeta, lnGamma } from '../../src/stats/special-functions.ts';
 import { normalSample } from '../stats/simulate.ts';
 
@@ -133,6 +135,46 @@ function testCases(): Case[] {
     ours: { lower: curve.lower(0.05), upper: curve.upper(0.05) },
     within: 0.02,
   });
+  return [...cases, ...pairedCases()];
+}
+
+/** What an evaluation program's metrics and latencies in turns rest on. */
+function pairedCases(): Case[] {
+  const cases: Case[] = [];
+  for (const aggregate of ['mean', 'rootMean'] as const) {
+    const other = Array.from({ length: 300 }, () => (1 + normalSample(random)) ** 2);
+    const candidate = other.map((v) => v * Math.exp(normalSample(random) / 4));
+    const rowsOf = (values: number[]): RowOutcome[] =>
+      values.map((value, i) => ({
+        ...{ id: String(1e6 + i), time: '', label: '0', predicted: '', score: 0, slices: [] },
+        values: { loss: value },
+      }));
+    const [ours, theirs] = [candidate, other].map((values) => scoredRows(rowsOf(values), { task: 'regression' }));
+    const curve = differenceCurve({ value: 'loss', aggregate }, ours!, theirs!)!;
+    cases.push({
+      ask: 'pairedBca',
+      from: { candidate, other, root: aggregate === 'rootMean' },
+      ours: { lower: curve.lower(0.05), upper: curve.upper(0.05) },
+      within: 0.02,
+    });
+  }
+  for (let i = 0; i < 10; i++) {
+    const differences = Array.from({ length: 8 + whole(8) }, () => normalSample(random) + 0.3);
+    const limit = normalSample(random) / 4;
+    const curve = signedRankCurve(differences)!;
+    cases.push({
+      ask: 'signedRank',
+      from: { differences, limit },
+      ours: {
+        estimate: curve.estimate,
+        above: curve.pAbove(limit),
+        below: curve.pBelow(limit),
+        lower: curve.lower(0.05),
+        upper: curve.upper(0.05),
+      },
+      within: 1e-9,
+    });
+  }
   return cases;
 }
 
@@ -213,7 +255,7 @@ function metricCases(): Case[] {
   cases.push({
     ask: 'regression',
     from: { target: targets, score: guesses.map((o) => o.score) },
-    ours: pick(computeMetrics(guesses, { task: 'regression' }), ['rmse', 'mae']),
+    ours: pick(computeMetrics(guesses, { task: 'regression' }), ['rmse', 'mae', 'r2']),
     within: 1e-9,
   });
   return cases;

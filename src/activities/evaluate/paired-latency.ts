@@ -1,11 +1,22 @@
 import type { PairedLatency } from '../../contracts/manifests.ts';
 import type { FeatureRow } from '../../contracts/model.ts';
+import type { GateSpec } from '../../contracts/verdict.ts';
 import { forkProgram } from '../../serving/program.ts';
 import type { LatencyAnswer, LatencyTask } from './latency-process.ts';
 
-/** Twelve blocks decide at one-sided 5 % when ten lean the same way; a hundred rows have a 99th percentile. */
+/** Enough for bounds at one-sided 5 % that a few disturbed blocks do not move. */
 const blocks = 12;
-const rowsPerBlock = 100;
+/** Rows that have such a quantile; fewer are a maximum. */
+const rowsOfQuantile: Readonly<Record<string, number>> = { latencyP50: 20, latencyP95: 20, latencyP99: 100 };
+
+/** Rows of a block by what the gate compares with others; undefined when it compares no latency. */
+export function rowsPerBlockOf({ metrics }: GateSpec): number | undefined {
+  const asked = metrics
+    .filter(({ margin, worseBy }) => (margin ?? worseBy) !== undefined)
+    .flatMap(({ metric }) => rowsOfQuantile[metric] ?? []);
+  return asked.length > 0 ? Math.max(...asked) : undefined;
+}
+
 const blockTimeoutMs = 600_000;
 
 /**
@@ -14,7 +25,7 @@ const blockTimeoutMs = 600_000;
  */
 export async function measureInTurns(
   folders: LatencyTask['folders'],
-  rows: FeatureRow[],
+  { rows, rowsPerBlock }: { rows: FeatureRow[]; rowsPerBlock: number },
   signal: AbortSignal,
 ): Promise<Omit<PairedLatency, 'other'>> {
   signal.throwIfAborted();
