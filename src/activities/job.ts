@@ -54,7 +54,7 @@ export function createJobActivities(deps: JobDeps): JobActivities {
       await pulse(async () => {
         const spec = await getJson(store, JobSpec, digest);
         const runner = runnerOf(runnerOfQueue);
-        const ref = runner.withdraw ? await runner.withdraw(spec.name) : await runner.submit(spec);
+        const ref = runner.withdraw ? await runner.withdraw(spec.name, spec.runsOn) : await runner.submit(spec);
         if (ref) await cancelAndWait(runner, ref, pollMs);
       });
     },

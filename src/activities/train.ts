@@ -39,7 +39,12 @@ export function createTrainActivities({ store }: { store: Store }): TrainActivit
       return await pulse(async () => {
         const decision = (await decided(store, plan)) ?? (await decide(store, plan, dataset));
         const { segments } = await getManifest(store, decision.dataset, 'Dataset');
-        return { specDigest: decision.jobSpec, trainRows: segments.reduce((sum, s) => sum + s.trainRows, 0) };
+        const { runsOn } = await getJson(store, JobSpec, decision.jobSpec);
+        return {
+          specDigest: decision.jobSpec,
+          trainRows: segments.reduce((sum, s) => sum + s.trainRows, 0),
+          ...(runsOn !== undefined && { queue: 'hpc' as const }),
+        };
       });
     },
 
@@ -149,7 +154,7 @@ async function trainingSpec(
     channels: { train, ...(base && { base }) },
     resources: plan.resources,
     progressTimeoutMs: spec.train.progressTimeout,
-    nice: trainingNice,
+    ...(spec.train.runsOn === 'local' ? { nice: trainingNice } : { nice: 0, runsOn: spec.train.runsOn }),
     expects: 'model',
   };
 }

@@ -122,7 +122,7 @@ export interface JobRunner {
    * Cancels by name, for one who never learnt what became of his submit. Also a submit that comes later finds the job
    * cancelled. Undefined: there is no job of that name. Without it, `submit` and `cancel` have to do.
    */
-  withdraw?(name: string): Promise<JobRef | undefined>;
+  withdraw?(name: string, runsOn?: string): Promise<JobRef | undefined>;
   /** Returns once the cancel is recorded; `describe` says when the job is gone. Cancelling an ended job does nothing. */
   cancel(ref: JobRef): Promise<void>;
   logs(ref: JobRef, cursor?: string): Promise<LogPage>;

@@ -117,7 +117,12 @@ const trainSchema = z.strictObject({
   hyperparameters: hyperparameters.default({}),
   resources,
   progressTimeout: duration.default(120_000),
-  runsOn: z.literal('local').default('local'),
+  runsOn: z
+    .union([
+      z.literal('local'),
+      z.string().regex(/^slurm:[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, 'expected "local" or "slurm:<target>"'),
+    ])
+    .default('local'),
 });
 
 const evaluateSchema = z.strictObject({

@@ -15,6 +15,11 @@ export const environmentVariables = [
     fallback: '.goto3 in the current folder',
   },
   { name: 'GOTO3_STORE', meaning: 'URL of the artifact store', fallback: 'file://<GOTO3_HOME>/store' },
+  {
+    name: 'GOTO3_TARGETS',
+    meaning: 'File of clusters where jobs can run',
+    fallback: '<GOTO3_HOME>/targets.yaml',
+  },
   { name: 'GOTO3_CACHE', meaning: 'Downloaded and built tools', fallback: '~/.cache/goto3' },
   {
     name: 'TEMPORAL_CLI',
@@ -36,6 +41,8 @@ export interface Environment {
   readonly home: string;
   /** Store URL; `file://` below the state folder unless GOTO3_STORE says otherwise. */
   readonly storeUrl: string;
+  /** Absolute path of the targets file, which need not exist. */
+  readonly targetsFile: string;
   /** Absolute path; `bin/` below it holds the Temporal CLI. */
   readonly cacheFolder: string;
   /** TEMPORAL_CLI as given, made absolute. */
@@ -59,6 +66,7 @@ export function readEnvironment(variables: NodeJS.ProcessEnv = process.env, cwd:
   return {
     home,
     storeUrl: read('GOTO3_STORE') ?? pathToFileURL(join(home, 'store')).href,
+    targetsFile: resolve(cwd, read('GOTO3_TARGETS') ?? join(home, 'targets.yaml')),
     cacheFolder: resolve(cwd, read('GOTO3_CACHE') ?? join(homedir(), '.cache', 'goto3')),
     temporalCli: cli === undefined ? undefined : resolve(cwd, cli),
     temporalAddress: read('TEMPORAL_ADDRESS'),

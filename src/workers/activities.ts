@@ -18,9 +18,11 @@ import { findTools } from '../jobs/local/tools.ts';
 import { channelsFromBlobs } from '../jobs/materialise.ts';
 import { type Environment, inheritedEnvironment } from '../stack/environment.ts';
 import { stateLayout } from '../stack/layout.ts';
+import { readTargets } from '../stack/targets.ts';
 import type { Store } from '../store/types.ts';
 import type { Logger } from './log.ts';
 import { localSecrets } from './secrets.ts';
+import { slurmRunner } from './slurm.ts';
 
 export interface WorkerContext {
   queue: TaskQueue;
@@ -36,6 +38,9 @@ export interface WorkerContext {
 
 /** This machine's name, fit for a task queue and a path. */
 export const hostName = (): string => machineName(hostname());
+
+/** A look at a job on a shared folder is a round trip or two; the end of a job is known so soon. */
+const sharedFolderPollMs = 1_000;
 
 /** A job that its runner knows nothing about for so long is a person's to look for. */
 const lostAfterMs = 15 * 60_000;
@@ -72,8 +77,26 @@ export async function createActivities({
         ...createGateActivities({ store }),
       };
     }
-    case 'gpu':
     case 'hpc': {
+      const { slurm } = await readTargets(environment.targetsFile);
+      return createJobActivities({
+        store,
+        runners: {
+          slurm: slurmRunner(slurm, {
+            channels: channelsFromBlobs(store.blobs),
+            secrets,
+            hostEnvironment,
+            log: (event, fields) => log.info(fields, event),
+          }),
+        },
+        runnerOfQueue: 'slurm',
+        pollMs: sharedFolderPollMs,
+        lostAfterMs,
+        isOpen: (workflow) => isOpen(client, workflow),
+        leaving,
+      });
+    }
+    case 'gpu': {
       const local = createLocalRunner({
         jobsFolder: layout.jobs,
         host: hostName(),
@@ -87,7 +110,7 @@ export async function createActivities({
         store,
         runners: { local },
         runnerOfQueue: 'local',
-        ...(queue === 'gpu' && { hostQueue: hostQueue(queue, hostName()) }),
+        hostQueue: hostQueue(queue, hostName()),
         pollMs: 200,
         lostAfterMs,
         isOpen: (workflow) => isOpen(client, workflow),

@@ -9,11 +9,11 @@ const pollMs = 250;
 /** Prints a job's log: of the attempt that is named, else of its newest one. */
 export async function printLogs({ environment, output }: Session, key: string, follow: boolean): Promise<Result> {
   const jobs = localJobs(environment);
-  const { ref } = await jobs.find(key);
+  const { ref, runner } = await jobs.find(key);
   const lines: string[] = [];
   let cursor: string | undefined;
   for (;;) {
-    const page = await jobs.runner.logs(ref, cursor);
+    const page = await runner.logs(ref, cursor);
     for (const line of page.lines) output.line(line);
     if (output.json) lines.push(...page.lines);
     const nothingNew = page.cursor === cursor;
@@ -21,6 +21,6 @@ export async function printLogs({ environment, output }: Session, key: string, f
     if (page.complete || (!follow && nothingNew)) break;
     if (nothingNew) await sleep(pollMs);
   }
-  const { state } = await jobs.runner.describe(ref);
+  const { state } = await runner.describe(ref);
   return { document: { job: ref.name, state, lines }, text: '' };
 }

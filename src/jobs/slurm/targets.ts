@@ -1,4 +1,4 @@
-import type { JobRef, JobRunner, JobSpec } from '../../contracts/job.ts';
+import type { JobRef, JobRunner } from '../../contracts/job.ts';
 import { slurmTargetPrefix } from '../../contracts/slurm-target.ts';
 import { InvalidJob } from '../errors.ts';
 
@@ -10,14 +10,15 @@ export function createSlurmTargets(runners: ReadonlyMap<string, JobRunner>): Job
     const known = [...runners.keys()].map((name) => `${slurmTargetPrefix}${name}`).join(', ') || 'none';
     throw new InvalidJob(`target ${slurmTargetPrefix}${target}: this worker knows ${known}`);
   };
-  const ofSpec = ({ name, runsOn }: JobSpec): JobRunner => {
+  const placed = (name: string, runsOn: string | undefined): JobRunner => {
     if (runsOn === undefined) throw new InvalidJob(`job ${name}, runsOn: expected slurm:<target>`);
     return runnerOf(runsOn.slice(slurmTargetPrefix.length));
   };
   const ofRef = ({ externalId }: JobRef): JobRunner => runnerOf(externalId.split('/')[0]!);
   return {
     kind: 'slurm',
-    submit: async (spec) => await ofSpec(spec).submit(spec),
+    submit: async (spec) => await placed(spec.name, spec.runsOn).submit(spec),
+    withdraw: async (name, runsOn) => await placed(name, runsOn).withdraw?.(name),
     describe: async (ref) => await ofRef(ref).describe(ref),
     cancel: async (ref) => await ofRef(ref).cancel(ref),
     logs: async (ref, cursor) => await ofRef(ref).logs(ref, cursor),

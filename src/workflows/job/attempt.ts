@@ -1,4 +1,4 @@
-import { ActivityFailure, TimeoutFailure } from '@temporalio/common';
+import { ActivityFailure, CancelledFailure, TimeoutFailure } from '@temporalio/common';
 import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
 import type { AwaitedJob, JobActivities, JobPlacement } from '../../contracts/activities.ts';
 import type { Digest } from '../../contracts/digest.ts';

@@ -5,7 +5,7 @@ import { type Paint, type Result, table } from '../output.ts';
 import { clock } from '../words.ts';
 
 export function registerJob(program: Command): void {
-  const job = group(program, 'job', 'jobs of the local runner on this machine');
+  const job = group(program, 'job', 'jobs of this machine, and of Slurm on shared folders');
 
   define(job, 'list <loop>', 'every attempt of every job of a loop', [
     'job list spam-filter',
@@ -15,12 +15,12 @@ export function registerJob(program: Command): void {
       const { localJobs } = await import('../local-jobs.ts');
       const jobs = localJobs(session.environment);
       const listed = await Promise.all(
-        (await jobs.list(loop)).map(async ({ ref, record, attempt }) => ({
+        (await jobs.list(loop)).map(async ({ ref, runner, record, attempt }) => ({
           job: ref.name,
           attempt,
           submittedAt: record.submittedAt,
           resources: record.spec.resources,
-          status: await jobs.runner.describe(ref),
+          status: await runner.describe(ref),
         })),
       );
       const { paint } = session.output;

@@ -1,0 +1,31 @@
+import { readFile } from 'node:fs/promises';
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { SlurmTargets } from '../contracts/slurm-target.ts';
+
+/** Where jobs can run besides this machine: `targets.yaml`. */
+const Targets = z.strictObject({ slurm: SlurmTargets.default({}) });
+export type Targets = z.output<typeof Targets>;
+
+/** The file cannot be used; the message names it and the field. */
+export class InvalidTargets extends Error {
+  override readonly name = 'InvalidTargets';
+}
+
+/** Reads the file that GOTO3_TARGETS names; no such file is no targets. Throws `InvalidTargets`. */
+export async function readTargets(path: string): Promise<Targets> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { slurm: {} };
+    throw error;
+  }
+  const document = parseDocument(text, { version: '1.2', schema: 'core', prettyErrors: true, logLevel: 'error' });
+  const problem = document.errors[0] ?? document.warnings[0];
+  if (problem) throw new InvalidTargets(`${path}: ${problem.message}`);
+  const parsed = Targets.safeParse(document.toJS({ maxAliasCount: 0 }) ?? {});
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new InvalidTargets(`${path}, ${issue.path.join('.') || 'whole file'}: ${issue.message}`);
+}
