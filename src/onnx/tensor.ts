@@ -78,7 +78,7 @@ export function valuesOf<T extends TypedDataType>(tensor: Tensor, type: T): Valu
   if (tensor.type !== type) throw new OnnxError(`tensor "${tensor.name}": expected ${type}, it is ${tensor.type}`);
   const count = elementCount(tensor.dims, `tensor "${tensor.name}"`);
   const bytes = tensorBytes(tensor);
-  const aligned = bytes.byteOffset % (storageBytes(type, 1) || 1) === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % (storageBytes(type, 1) || 1) === 0 ? bytes : new Uint8Array(bytes); // `slice` of a Buffer is a view
   return new constructors[type](aligned.buffer, aligned.byteOffset, count);
 }
 

@@ -11,7 +11,7 @@ import {
   type CalibrationProgress,
   calibrate,
 } from '../../src/onnx/quantize/calibrate/calibrate.ts';
-import { CalibrationFailed } from '../../src/onnx/quantize/calibrate/calibration-child.ts';
+import { CalibrationFailed } from '../../src/onnx/quantize/calibrate/isolated-passes.ts';
 import type { CalibrationMethod } from '../../src/onnx/quantize/calibrate/ranges.ts';
 import { tensorOf, valuesOf } from '../../src/onnx/tensor.ts';
 import { f32, randomFloats, runOnce, seededRandom } from './run.ts';
@@ -137,6 +137,39 @@ describe('onnx/quantize/calibrate', () => {
     assert.equal(made, 12);
     assert.ok(ahead <= 2, `${ahead} batches in memory`);
     assert.ok(longest < 0.8 * (performance.now() - started), `the loop stood still for ${longest} ms`);
+  });
+
+  it('takes rows as they lie in a file, wherever their bytes begin', async () => {
+    const { model, value } = relu();
+    const file = Buffer.alloc(1 + 32);
+    for (let i = 0; i < 8; i++) file.writeFloatLE(i - 3, 1 + 4 * i);
+    const batches = [0, 1].map((at) => [
+      { name: 'x', type: 'float32' as const, dims: [1, 4], bytes: file.subarray(1 + 16 * at, 17 + 16 * at) },
+    ]);
+    const { ranges } = await calibrate(model, ['x', value], batches, { method: { method: 'mse' } });
+    assert.ok(Math.abs(ranges.get('x')!.max - 4) < 0.2 && ranges.get(value)!.min === 0);
+  });
+
+  it('gives the same ranges in this process, and ends there with the reason of an abort between batches', async () => {
+    const { model, rows } = residualNet();
+    const batches = [rows(2), rows(3)].map((tensor) => [tensor]);
+    const values = ['x', 'Relu_1:out'];
+    for (const method of [minMax, { method: 'percentile', percentile: 99 }] as const) {
+      const isolated = await calibrate(model, values, batches, { method });
+      assert.deepEqual(await calibrate(model, values, batches, { method, isolate: false }), isolated);
+    }
+    const { ranges } = await calibrate(model, values, batches, { method: minMax, kernels: 'plain', isolate: false });
+    const fused = await calibrate(model, values, batches, { method: minMax, isolate: false });
+    assert.ok(Math.abs(ranges.get('Relu_1:out')!.max - fused.ranges.get('Relu_1:out')!.max) < 1e-5);
+    for (const pass of [1, 2] as const) {
+      const aborting = new AbortController();
+      const reason = new Error(`enough in pass ${pass}`);
+      const stop = (at: CalibrationProgress): void => {
+        if (at.pass === pass) aborting.abort(reason);
+      };
+      const options = { method: { method: 'mse' }, isolate: false, signal: aborting.signal, onProgress: stop } as const;
+      await assert.rejects(calibrate(model, values, batches, options), reason);
+    }
   });
 
   it('ends with the reason of an abort: before it starts, in a pass, and while the source hangs', async () => {

@@ -1,6 +1,6 @@
 import { OnnxError } from '../../error.ts';
 import type { Graph, Tensor, ValueInfo } from '../../model.ts';
-import { checkTensor, valuesOf } from '../../tensor.ts';
+import { checkTensor, tensorSize, valuesOf } from '../../tensor.ts';
 
 /** One tensor per model input, by name; the rows of a batch lie along the first axis. */
 export type CalibrationBatch = readonly Tensor[];
@@ -37,7 +37,7 @@ function checkAgainst({ type, dims }: ValueInfo, tensor: Tensor, where: string):
     const [wanted, actual] = [dims, tensor.dims].map((shape) => `[${shape.map((dim) => dim ?? '?').join(', ')}]`);
     throw new OnnxError(`${where}: expected shape ${wanted}, it is ${actual}`);
   }
-  if (tensor.bytes.length === 0) throw new OnnxError(`${where}: it has no rows`);
+  if (tensorSize(tensor) === 0) throw new OnnxError(`${where}: it has no rows`);
   if (tensor.type !== 'float32') return;
   // The engine's ReduceMin and ReduceMax may pass over NaN.
   const values = valuesOf(tensor, 'float32');

@@ -1,14 +1,15 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OnnxError } from '../../error.ts';
 import type { Model } from '../../model.ts';
-import { encodeModel } from '../../proto/encode.ts';
+import { saveModel } from '../../proto/save-model.ts';
 import { type CalibrationBatch, type CalibrationBatches, checkBatch, rowsOf } from './batches.ts';
-import { CalibrationChild } from './calibration-child.ts';
-import { calibrationFiles } from './messages.ts';
-import { withExtremes, withValues } from './observed-model.ts';
-import { binsOf, type CalibrationMethod } from './ranges.ts';
+import { calibrationFiles } from './calibration-files.ts';
+import type { Kernels, Passes } from './forward-passes.ts';
+import { IsolatedPasses } from './isolated-passes.ts';
+import { withObservers } from './observed-model.ts';
+import { type CalibrationMethod, needsHistograms } from './ranges.ts';
 import type { ValueRange } from './value-range.ts';
 
 export type { CalibrationBatch, CalibrationBatches } from './batches.ts';
@@ -24,15 +25,23 @@ export interface CalibrationOptions {
   readonly method: CalibrationMethod;
   /** Threads of the engine; default: one per core. */
   readonly threads?: number;
+  /** Default `fused`; `plain` gives the scales of onnxruntime's quantizer to the last bit. */
+  readonly kernels?: Kernels;
+  /**
+   * In a child process, the default. False runs the engine here, where it blocks the thread and an abort waits for the
+   * end of a batch: for a process that does nothing else and may be killed, such as a command.
+   */
+  readonly isolate?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: CalibrationProgress) => void;
 }
 
 /**
- * Runs the model over the batches in a child process and returns a range for each of the values (float32 tensors of the
+ * Runs the model over the batches and returns a range for each of the values (float32 tensors of the
  * graph), with the number of rows. Memory holds one batch, its activations and, for methods other than `minMax`, one
  * histogram per value: the first pass finds each value's extremes and keeps the batches on disk, the second counts. A
  * histogram over a range that is known needs no growing and no sample, and its result depends on nothing but the rows.
+ * NaN that arises inside the model is found by the second pass only.
  * @throws OnnxError for batches that do not fit the model, none at all, or numbers that are not finite;
  * CalibrationFailed; the signal's reason
  */
@@ -40,37 +49,36 @@ export async function calibrate(
   model: Model,
   values: readonly string[],
   batches: CalibrationBatches,
-  { method, threads, signal, onProgress }: CalibrationOptions,
+  { method, threads, kernels = 'fused', isolate = true, signal, onProgress }: CalibrationOptions,
 ): Promise<{ ranges: ReadonlyMap<string, ValueRange>; rows: number }> {
   checkMethod(method);
   signal?.throwIfAborted();
   const folder = await mkdtemp(join(tmpdir(), 'goto3-calibrate-'));
-  let child: CalibrationChild | undefined;
+  let passes: Passes | undefined;
   try {
-    // It starts while the models are written.
-    child = new CalibrationChild(folder, signal);
-    const { model: reduced, outputs: extremes } = withExtremes(model, values);
-    await writeFile(join(folder, calibrationFiles.extremes), encodeModel(reduced));
-    if (binsOf(method) !== undefined) {
-      await writeFile(join(folder, calibrationFiles.values), encodeModel(withValues(model, values)));
-    }
-    await child.ask({ op: 'open', extremes, method, threads });
-    const { batches: seen, rows } = await observe(child, model, untilAborted(batches, signal), onProgress);
+    // A process starts while the model is written. The engine is loaded here only where it is to run here.
+    passes = isolate
+      ? new IsolatedPasses(folder, signal)
+      : new (await import('./forward-passes.ts')).ForwardPasses(folder);
+    const { model: observing, observed } = withObservers(model, values, { whole: needsHistograms(method) });
+    await saveModel(observing, join(folder, calibrationFiles.model), { durability: 'fast', externalData: 'always' });
+    await passes.open({ observed, method, threads, kernels });
+    const { batches: seen, rows } = await observe(passes, model, untilAborted(batches, signal), onProgress);
     if (seen === 0) throw new OnnxError('calibration: there are no batches');
-    const answer = await child.ask({ op: 'finish' }, (counted) => {
+    const ranges = await passes.finish((counted) => {
       onProgress?.({ pass: 2, batches: counted, rows });
+      if (!isolate) signal?.throwIfAborted();
     });
-    if (answer.op !== 'finished') throw new Error(`calibration: expected ranges, the process answered ${answer.op}`);
-    return { ranges: new Map(answer.ranges), rows };
+    return { ranges: new Map(ranges), rows };
   } finally {
-    await child?.close();
+    await passes?.close();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 /** Sends the batches one by one; the next is read while the process works. */
 async function observe(
-  child: CalibrationChild,
+  passes: Passes,
   { graph }: Model,
   batches: AsyncIterable<CalibrationBatch>,
   onProgress: CalibrationOptions['onProgress'],
@@ -83,7 +91,7 @@ async function observe(
       checkBatch(graph, batch, `calibration batch ${seen}`);
       await working;
       if (seen > 0) onProgress?.({ pass: 1, batches: seen, rows });
-      working = child.ask({ op: 'observe', batch });
+      working = passes.observe(batch);
       // Awaited before the next batch; until then a failure is not "unhandled".
       working.catch(() => {});
       seen++;

@@ -14,26 +14,24 @@ export type CalibrationMethod =
   | { readonly method: 'percentile'; readonly percentile?: number }
   | { readonly method: 'mse' };
 
-/** Bins of a method's histograms; undefined for a method that needs none. */
-export function binsOf({ method }: CalibrationMethod): number | undefined {
-  // 2048 is onnxruntime's number. The squared error wants several bins per step of the integers: 16 of each of 255 steps.
-  return { minMax: undefined, percentile: 2048, mse: 8192 }[method];
+type CountingMethod = Exclude<CalibrationMethod, { method: 'minMax' }>;
+
+/** Whether the method counts values, in a second pass. */
+export const needsHistograms = (calibration: CalibrationMethod): calibration is CountingMethod =>
+  calibration.method !== 'minMax';
+
+/** 2048 is onnxruntime's number. The squared error wants several bins per step: 16 for each of 255 behind a Relu. */
+const binsOf = { percentile: 2048, mse: 8192 } as const;
+
+/** Empty histograms over values whose smallest and largest are known. */
+export function histogramsFor(
+  { method }: CountingMethod,
+  extremes: ReadonlyMap<string, ValueRange>,
+): Map<string, Histogram> {
+  return new Map([...extremes].map(([value, range]) => [value, createHistogram(range, binsOf[method])]));
 }
 
-export function rangeOf(
-  histogram: Histogram,
-  calibration: Exclude<CalibrationMethod, { method: 'minMax' }>,
-): ValueRange {
+export function rangeOf(histogram: Histogram, calibration: CountingMethod): ValueRange {
   if (calibration.method === 'mse') return mseRange(histogram);
   return percentileRange(histogram, calibration.percentile ?? 99.999);
-}
-
-/** Histograms for a method over values whose smallest and largest are known. */
-export function histogramsFor(
-  calibration: CalibrationMethod,
-  observed: ReadonlyMap<string, ValueRange>,
-): Map<string, Histogram> | undefined {
-  const bins = binsOf(calibration);
-  if (bins === undefined) return undefined;
-  return new Map([...observed].map(([value, range]) => [value, createHistogram(range, bins)]));
 }

@@ -1,6 +1,6 @@
 import type { Attribute, Node, Tensor } from '../../model.ts';
 import type { FreshNames } from '../../rewrite/names.ts';
-import { tensorOf, valuesOf } from '../../tensor.ts';
+import { tensorOf, tensorSize, valuesOf } from '../../tensor.ts';
 import type { ValueRange } from '../calibrate/value-range.ts';
 import { type QuantizedType, quantizationParameters } from '../scale.ts';
 import { quantizeBias, scaleThatFitsBias } from './bias.ts';
@@ -131,7 +131,7 @@ export class QdqTensors {
       axis: perChannel ? axis : null,
       sqnrDb,
       scalesRaisedForBias: adjusted.length / 2,
-      bytesBefore: weight.bytes.byteLength,
+      bytesBefore: tensorSize(weight),
       bytesAfter: values.byteLength + scales.byteLength,
     });
     const stored = { dequantized, scales };

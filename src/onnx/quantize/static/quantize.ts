@@ -1,7 +1,9 @@
 import { OnnxError } from '../../error.ts';
 import type { Model, Tensor } from '../../model.ts';
 import { nameNodes } from '../../rewrite/names.ts';
+import { tensorSize } from '../../tensor.ts';
 import { type CalibrationBatches, type CalibrationProgress, calibrate } from '../calibrate/calibrate.ts';
+import type { Kernels } from '../calibrate/forward-passes.ts';
 import type { CalibrationMethod } from '../calibrate/ranges.ts';
 import { quantizationMetadataKey } from '../dynamic.ts';
 import type { QuantizedType } from '../scale.ts';
@@ -21,6 +23,9 @@ export interface StaticQuantizationOptions {
   readonly exclude?: readonly string[];
   /** How ranges follow from what the calibration rows showed; default `{ method: 'minMax' }`. */
   readonly calibration?: CalibrationMethod;
+  /** See `CalibrationOptions`, also for `kernels`: false where this process does nothing else and may be blocked and killed. */
+  readonly isolate?: boolean;
+  readonly kernels?: Kernels;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: CalibrationProgress) => void;
 }
@@ -29,7 +34,7 @@ export interface StaticQuantizationOptions {
  * Static int8 quantization (Q/DQ): integer weights, and integer activations at scales that `batches` show. The engine's
  * CPU provider runs the result on integer kernels from input to output of every stretch that the plan marks. `model` is
  * not changed; when nothing can be quantized it is returned itself and no batch is read. The forward passes of the
- * calibration run in a child process.
+ * calibration run in a child process unless `isolate` is false.
  * @throws OnnxError for a name in `exclude` that does not exist, an operator set below 13 (10 without `perChannel`), a
  * batch that does not fit the model's inputs, values that are not finite; `CalibrationFailed` when the child process
  * ended without an answer; the signal's reason when it is aborted
@@ -43,6 +48,8 @@ export async function quantizeStatic(
     activationType = 'uint8',
     exclude = [],
     calibration = { method: 'minMax' },
+    isolate = true,
+    kernels = 'fused',
     signal,
     onProgress,
   }: StaticQuantizationOptions = {},
@@ -67,6 +74,8 @@ export async function quantizeStatic(
 
   const { ranges, rows } = await calibrate(prepared, rangeValues(plan), batches, {
     method: calibration,
+    isolate,
+    kernels,
     ...(signal && { signal }),
     ...(onProgress && { onProgress }),
   });
@@ -98,5 +107,4 @@ function outcomes({ graph }: Model, plan: StaticPlan): StaticNodeOutcome[] {
   });
 }
 
-const totalBytes = (tensors: readonly Tensor[]): number =>
-  tensors.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
+const totalBytes = (tensors: readonly Tensor[]): number => tensors.reduce((sum, tensor) => sum + tensorSize(tensor), 0);

@@ -3,6 +3,8 @@ import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { failureTypes } from '../../../contracts/failures.ts';
 import { OnnxError } from '../../error.ts';
+import type { Tensor } from '../../model.ts';
+import type { Passes, PassesOptions } from './forward-passes.ts';
 import type { FromCalibration, ToCalibration } from './messages.ts';
 
 /** The calibration process ended without an answer; another try may get one. */
@@ -10,14 +12,16 @@ export class CalibrationFailed extends Error {
   override readonly name = 'CalibrationFailed';
 }
 
-/** The calibration process: one question at a time; when it dies or is cancelled the open question fails. */
-export class CalibrationChild {
+/**
+ * Forward passes in a child process: the engine blocks the thread that calls it and cannot be interrupted, but its
+ * process can. One question at a time; when the process dies or is cancelled the open question fails.
+ */
+export class IsolatedPasses implements Passes {
   private readonly child: ChildProcess;
   private readonly signal: AbortSignal | undefined;
   private readonly ended: Promise<void>;
   private settle: ((answer: FromCalibration | Error) => void) | undefined;
   private end: string | undefined;
-  /** The engine cannot be interrupted inside a run; its process can. */
   private readonly kill = (): void => void this.child.kill('SIGKILL');
 
   /** @param folder holds the models and nothing else; external data are looked up below it */
@@ -44,16 +48,35 @@ export class CalibrationChild {
     });
   }
 
-  /** @throws OnnxError, CalibrationFailed, the signal's reason */
-  async ask(message: ToCalibration, onCounted?: (batches: number) => void): Promise<FromCalibration> {
+  /** These throw `OnnxError`, `CalibrationFailed`, or the signal's reason. */
+  async open(options: PassesOptions): Promise<void> {
+    await this.ask({ op: 'open', ...options });
+  }
+
+  async observe(batch: readonly Tensor[]): Promise<void> {
+    await this.ask({ op: 'observe', batch });
+  }
+
+  async finish(onCounted: (batches: number) => void): ReturnType<Passes['finish']> {
+    const answer = await this.ask({ op: 'finish' }, onCounted);
+    if (answer.op !== 'finished') throw new CalibrationFailed(`the calibration process answered "${answer.op}"`);
+    return answer.ranges;
+  }
+
+  async close(): Promise<void> {
+    this.signal?.removeEventListener('abort', this.kill);
+    this.kill();
+    await this.ended;
+  }
+
+  private async ask(message: ToCalibration, onCounted?: (batches: number) => void): Promise<FromCalibration> {
     if (this.end !== undefined) throw this.failure();
     const answer = await new Promise<FromCalibration | Error>((resolve) => {
       this.settle = resolve;
-      const onMessage = (from: FromCalibration): void => {
+      this.child.on('message', (from: FromCalibration) => {
         if (from.op === 'counted') onCounted?.(from.batches);
         else resolve(from);
-      };
-      this.child.on('message', onMessage);
+      });
       // A message that cannot be delivered is followed by the exit.
       this.child.send(message, () => {});
     });
@@ -64,12 +87,6 @@ export class CalibrationChild {
     throw answer.type === failureTypes.invalidInput
       ? new OnnxError(answer.message)
       : new CalibrationFailed(`the calibration process: ${answer.message}`);
-  }
-
-  async close(): Promise<void> {
-    this.signal?.removeEventListener('abort', this.kill);
-    this.kill();
-    await this.ended;
   }
 
   private failure(): Error {
