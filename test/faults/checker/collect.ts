@@ -79,7 +79,7 @@ async function captures({ captures: log }: KeptStore, endpoints: string[]): Prom
   return all;
 }
 
-async function readJobs(folder: string): Promise<JobEvidence[]> {
+export async function readJobs(folder: string): Promise<JobEvidence[]> {
   const jobs: JobEvidence[] = [];
   for (const name of existsSync(folder) ? await readdir(folder) : []) {
     const path = join(folder, name);
