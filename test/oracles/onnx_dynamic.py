@@ -5,6 +5,9 @@
                 for each case whether onnx.checker accepts our model, which weights and scales equal those of
                 quantize_dynamic bit for bit, and how far the two models' outputs are apart
   parameters FOLDER  prints scale and zero point for every range of ranges.json
+  corpus FOLDER  reads corpus.json, a list of {name, float, ours, inputs, perChannel, reduceRange}; quantizes each with
+                quantize_dynamic and prints for both whether the engine loads the model, the relative error of its first
+                output against float, and which of our int8 weights equal theirs bit for bit
   accept FOLDER  runs onnx.checker over accept-*.onnx; prints their names
   compare FOLDER  prints the differences between typed.onnx and rewritten.onnx
 """
@@ -71,6 +74,56 @@ def parameters(folder):
         low, high = (np.array(entry[end], dtype=np.float32) for end in ("min", "max"))
         zero_point, scale = compute_scale_zp(low, high, qmin, qmax, entry["symmetric"])
         answers.append({"scale": float(scale), "zeroPoint": int(zero_point)})
+    return answers
+
+
+def random_input(spec, generator):
+    if spec["type"] == "float32":
+        return generator.normal(size=spec["dims"]).astype(np.float32)
+    return generator.integers(0, spec["below"], size=spec["dims"]).astype(np.int64)
+
+
+def answer_of(path, feeds, expected):
+    """The relative error against `expected`, or the engine's complaint."""
+    try:
+        output = session(path).run(None, feeds)[0].astype(np.float64)
+    except Exception as error:
+        return {"problem": str(error)[:300]}
+    if output.shape != expected.shape:
+        return {"problem": f"shape {output.shape}, expected {expected.shape}"}
+    return {"error": float(np.linalg.norm(output - expected) / np.linalg.norm(expected))}
+
+
+def corpus(folder):
+    answers = []
+    for case in json.loads((folder / "corpus.json").read_text()):
+        ours, theirs = folder / case["ours"], folder / f"{case['name']}.theirs.onnx"
+        onnx.checker.check_model(onnx.load(ours), full_check=case["fullCheck"])
+        generator = np.random.default_rng(7)
+        feeds = {name: random_input(spec, generator) for name, spec in case["inputs"].items()}
+        expected = session(folder / case["float"]).run(None, feeds)[0].astype(np.float64)
+        answer = {"name": case["name"], "ours": answer_of(ours, feeds, expected), "equal": []}
+        try:
+            quantize_dynamic(
+                str(folder / case["float"]),
+                str(theirs),
+                per_channel=case["perChannel"],
+                reduce_range=case["reduceRange"],
+                weight_type=QuantType.QInt8,
+                extra_options={"EnableSubgraph": True},
+            )
+        except Exception as error:
+            answer["theirs"] = {"problem": f"{type(error).__name__}: {str(error)[:300]}"}
+        else:
+            answer["theirs"] = answer_of(theirs, feeds, expected)
+            mine, reference = initializers(ours), initializers(theirs)
+            for name, value in mine.items():
+                other = reference.get(name)
+                if value.dtype == np.int8 and other is not None and value.shape == other.shape:
+                    if value.tobytes() == other.tobytes():
+                        answer["equal"].append(name)
+            answer["sizes"] = [ours.stat().st_size, theirs.stat().st_size]
+        answers.append(answer)
     return answers
 
 
@@ -147,6 +200,8 @@ if __name__ == "__main__":
         print(json.dumps([check_case(folder, case) for case in cases]))
     elif command == "parameters":
         print(json.dumps(parameters(folder)))
+    elif command == "corpus":
+        print(json.dumps(corpus(folder)))
     elif command == "accept":
         print(json.dumps(accept(folder)))
     elif command == "compare":

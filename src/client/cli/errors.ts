@@ -18,6 +18,7 @@ const exitCodeOf: Readonly<Record<string, ExitCode>> = {
   InvalidArgument: exitCodes.usage,
   InvalidInput: exitCodes.usage,
   UnitError: exitCodes.usage,
+  OnnxError: exitCodes.usage,
   Refused: exitCodes.refused,
   StackLocked: exitCodes.refused,
   RefConflict: exitCodes.refused,

@@ -19,7 +19,7 @@ export async function quantizeFile(path: string, options: QuantizeOptions, outpu
   const to = options.output ?? join(dirname(path), `${basename(path, extname(path))}.int8.onnx`);
   if (options.margin !== undefined && options.calibration === undefined)
     throw new OnnxError('--margin: expected --calibration too, rows that the loss is measured on');
-  const opened = openModel(path);
+  const opened = openFile(path);
   try {
     const { model: float } = opened;
     const settings = { perChannel: options.perTensor !== true, reduceRange: options.weightBits === 7 };
@@ -60,6 +60,17 @@ export async function quantizeFile(path: string, options: QuantizeOptions, outpu
     return { document, text: inWords(document, options.report), exitCode: document.search?.holds === false ? 1 : 0 };
   } finally {
     opened.close();
+  }
+}
+
+function openFile(path: string): ReturnType<typeof openModel> {
+  try {
+    return openModel(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw code === 'ENOENT' || code === 'EISDIR' || code === 'EACCES'
+      ? new OnnxError(`${path}: expected an ONNX model that can be read (${code})`, { cause: error })
+      : error;
   }
 }
 
