@@ -6,7 +6,7 @@ import { notifyEvents } from './messages.ts';
 import { metricProblems } from './metric-rules.ts';
 import { isName } from './names.ts';
 import { parseDuration, parsePoints, parseRelative, parseRequests, parseShare, parseSize, UnitError } from './units.ts';
-import { defaultDirection, type GateMetric, isMetricName, rowAggregates } from './verdict.ts';
+import { defaultDirection, type GateMetric, isMetricName, metricNames, rowAggregates } from './verdict.ts';
 
 /**
  * `loop.yaml` (DESIGN §7). The input side is what people write, units included; the output side (`LoopSpec`) is what the
@@ -152,7 +152,7 @@ const metricName = z
 
 const gateMetricSchema = z
   .strictObject({
-    metric: metricName,
+    metric: metricName.meta({ examples: [...metricNames] }),
     value: metricName.optional(),
     aggregate: z.enum(rowAggregates).optional(),
     direction: z.enum(['higher', 'lower']).optional(),
