@@ -18,8 +18,8 @@ export interface StaticTask {
   reduceRange: boolean;
 }
 
-/** A picture of CIFAR's or ImageNet-64's kind: small, so that the forward passes do not hide all else. */
-export const rowShape = [3, 64, 64] as const;
+/** A picture of CIFAR's size: small, so that the forward passes, which both do alike, do not hide all else. */
+export const rowShape = [3, 32, 32] as const;
 
 /**
  * ResNet-50 (He et al., arXiv 1512.03385, table 1): 16 bottleneck blocks, 25.5 million weights, 53 convolutions;
