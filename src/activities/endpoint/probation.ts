@@ -4,6 +4,7 @@ import { refNames } from '../../contracts/names.ts';
 import { decideProbation } from '../../stats/probation.ts';
 import { getManifest } from '../../store/manifests.ts';
 import type { Store } from '../../store/types.ts';
+import { newestTimeOf } from '../data/delayed-rows.ts';
 import { liveAnswers } from '../data/live-answers.ts';
 import { readRows } from '../data/rows.ts';
 
@@ -44,7 +45,8 @@ export async function judgeProbation(
     { accuracyMargin: input.accuracyLoss, alpha },
   );
   if (decision === 'rollback') return { outcome: 'rollback', reason };
-  const isOver = Date.parse(newestTime(now)) >= Date.parse(newestTime(then)) + input.forMs;
+  // Rows that wait for their labels (`labelDelay`) have been seen, and are not judged yet.
+  const isOver = Date.parse(newestSettled(now)) >= Date.parse(newestTimeOf(then)) + input.forMs;
   return { outcome: isOver ? 'passed' : 'continue', reason };
 }
 
@@ -54,7 +56,7 @@ async function datasetAt(store: Store, loop: string, at?: Date): Promise<Dataset
 }
 
 /** No data, no time: NaN compares as not over. */
-const newestTime = (dataset: Dataset | undefined): string =>
+const newestSettled = (dataset: Dataset | undefined): string =>
   dataset?.segments
     .map(({ to }) => to)
     .sort()
