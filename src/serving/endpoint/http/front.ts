@@ -59,6 +59,8 @@ export function createFront(routes: Routes, limits: HttpLimits, refused: (status
     (request, response) => void serve(request, response),
   );
   server.maxConnections = limits.maxConnections;
+  // Whoever holds connections without using them makes room for those who come; silent ones end with their time limit.
+  server.on('drop', () => server.closeIdleConnections());
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     refused(refuseUnparsed(error, socket as Socket));
   });
@@ -107,12 +109,22 @@ function send(request: IncomingMessage, response: ServerResponse, answer: Answer
   response.once('finish', () => setTimeout(() => socket.destroy(), lingerMs).unref());
 }
 
+const unparsed: Readonly<Record<number, { text: string; type: string; message: string }>> = {
+  400: { text: 'Bad Request', type: 'BadRequest', message: 'expected an HTTP/1.1 request' },
+  408: { text: 'Request Timeout', type: 'RequestTimeout', message: 'the request did not arrive within the time limit' },
+  431: { text: 'Request Header Fields Too Large', type: 'HeadersTooLarge', message: 'the headers are too large' },
+};
+
 /** What Node's parser refused: too large a header, a timeout, or no HTTP at all. */
 function refuseUnparsed(error: NodeJS.ErrnoException, socket: Socket): number {
   const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
-  const text = { 400: 'Bad Request', 408: 'Request Timeout', 431: 'Request Header Fields Too Large' }[status];
-  if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
-  else
-    socket.end(`HTTP/1.1 ${status} ${text}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy());
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return status;
+  }
+  const { text, type, message } = unparsed[status]!;
+  const body = JSON.stringify({ error: { type, message } });
+  const head = `HTTP/1.1 ${status} ${text}\r\nconnection: close\r\ncontent-type: application/json\r\n`;
+  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`, () => socket.destroy());
   return status;
 }
