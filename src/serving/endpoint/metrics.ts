@@ -3,7 +3,14 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 /** Series of so many variant and model pairs are kept; of models that came and went long ago they are dropped. */
 const maxPairs = 32;
 
-type Pair = { variant: string; model: string };
+interface Pair {
+  variant: string;
+  model: string;
+  /** Of callers and of shadows. */
+  answers: [callers?: Counter.Internal, shadows?: Counter.Internal];
+  latency?: Histogram.Internal<'variant' | 'model'>;
+}
+const labelsOf = ({ variant, model }: Pair): { variant: string; model: string } => ({ variant, model });
 
 /**
  * What Prometheus sees; for dashboards only, decisions rest on captures. Labels come from the desired state, never from
@@ -72,17 +79,20 @@ export class EndpointMetrics {
 
   answered(variant: string, model: string, shadow: boolean, latencyMs: number): void {
     const pair = this.pair(variant, model);
-    this.requests.inc({ ...pair, shadow: String(shadow) });
-    this.latency.observe(pair, latencyMs / 1_000);
+    // Bound to their labels once: checking and hashing them would cost more than the counting.
+    pair.answers[Number(shadow)] ??= this.requests.labels({ ...labelsOf(pair), shadow: String(shadow) });
+    pair.answers[Number(shadow)]!.inc();
+    pair.latency ??= this.latency.labels(labelsOf(pair));
+    pair.latency.observe(latencyMs / 1_000);
   }
   failed(variant: string, model: string, type: string): void {
-    this.errors.inc({ ...this.pair(variant, model), type });
+    this.errors.inc({ ...labelsOf(this.pair(variant, model)), type });
   }
   answeredWithError(status: number): void {
     this.errorAnswers.inc({ status: String(status) });
   }
   shadowDropped(variant: string, model: string): void {
-    this.shadowDrops.inc(this.pair(variant, model));
+    this.shadowDrops.inc(labelsOf(this.pair(variant, model)));
   }
   batch(model: string, rows: number): void {
     this.batchRows.observe({ model: short(model) }, rows);
@@ -92,7 +102,7 @@ export class EndpointMetrics {
     const key = `${variant} ${model}`;
     let pair = this.pairs.get(key);
     if (!pair) {
-      pair = { variant, model: short(model) };
+      pair = { variant, model: short(model), answers: [] };
       this.pairs.set(key, pair);
       if (this.pairs.size > maxPairs) this.forgetOldest();
     }
@@ -106,7 +116,7 @@ export class EndpointMetrics {
       labels.model === oldest.model && (labels.variant === undefined || labels.variant === oldest.variant);
     const others = [...this.pairs.values()].some(({ model }) => model === oldest.model);
     if (!others) this.batchRows.remove({ model: oldest.model });
-    this.latency.remove(oldest);
+    this.latency.remove(labelsOf(oldest));
     void this.dropSeries(matches);
   }
 

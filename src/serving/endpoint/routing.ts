@@ -28,12 +28,15 @@ export function stableShare(inferenceId: string): number {
  * retry sees the same variant. Undefined when no variant has weight.
  */
 export function chooseVariant(table: ServingTable, inferenceId: string): Variant | undefined {
-  const total = table.variants.reduce((sum, { weight }) => sum + weight, 0);
+  const weighted = table.variants.filter(({ weight }) => weight > 0);
+  // Nearly always there is one, and nothing to draw.
+  if (weighted.length <= 1) return weighted[0];
+  const total = weighted.reduce((sum, { weight }) => sum + weight, 0);
   let point = stableShare(inferenceId) * total;
-  for (const variant of table.variants) {
+  for (const variant of weighted) {
     if (point < variant.weight) return variant;
     point -= variant.weight;
   }
   // Rounding may step over the end of the last share.
-  return table.variants.findLast(({ weight }) => weight > 0);
+  return weighted.at(-1);
 }
