@@ -20,6 +20,7 @@ import { type Environment, inheritedEnvironment } from '../stack/environment.ts'
 import { stateLayout } from '../stack/layout.ts';
 import { readTargets } from '../stack/targets.ts';
 import type { Store } from '../store/types.ts';
+import { beating } from './beating.ts';
 import type { Logger } from './log.ts';
 import { localSecrets } from './secrets.ts';
 import { slurmRunner } from './slurm.ts';
@@ -59,13 +60,23 @@ export async function createActivities({
   const hostEnvironment = inheritedEnvironment();
   const secrets = localSecrets(layout.home, hostEnvironment);
   switch (queue) {
-    case 'control':
+    case 'control': {
+      const { observeCanary, observeProbation, watchDesired, ...quick } = createEndpointActivities({
+        store,
+        pollMs: 200,
+        leaving,
+      });
       return {
-        ...createLoopActivities({ store, client }),
-        ...createCycleActivities({ store, client }),
-        ...createNotifyActivities({ store, secrets }),
-        ...createEndpointActivities({ store, pollMs: 200, leaving }),
+        ...beating({
+          ...createLoopActivities({ store, client }),
+          ...createCycleActivities({ store, client }),
+          ...createNotifyActivities({ store, secrets }),
+          ...quick,
+        }),
+        // These beat by themselves, with what they have seen.
+        ...{ observeCanary, observeProbation, watchDesired },
       };
+    }
     case 'cpu': {
       const tools = { node: process.execPath, ...(await findTools({ PATH: hostEnvironment.PATH ?? '' })) };
       const models = new ModelFolders(store, join(layout.home, 'cache', 'models'));

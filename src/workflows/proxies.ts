@@ -25,6 +25,8 @@ export const control = proxyActivities<
 >({
   taskQueue: taskQueues.control,
   startToCloseTimeout: '1m',
+  // A worker that died is noticed by the beat that is missing: a rollback must not wait for the minute.
+  heartbeatTimeout: '10s',
   retry: patiently,
 });
 
