@@ -10,8 +10,8 @@ import { Story } from './harness/story.ts';
 import { exitOf, inTraining, jobOf, undisturbedWeights, weightsOf } from './harness/training.ts';
 import { WebhookReceiver } from './harness/webhook.ts';
 
-/** What the runner keeps of each stream (src/jobs/local/runner.ts), and a little for the line that says so. */
-const logCapBytes = 16 * 2 ** 20 + 1_024;
+/** What the runner keeps of each stream, beginning and end (src/jobs/local/capped-log.ts). */
+const logCapBytes = 17 * 2 ** 20;
 
 describe('trainers that go wrong', function () {
   this.timeout(180_000);

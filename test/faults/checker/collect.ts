@@ -27,27 +27,27 @@ const answeredBefore = (requests: Evidence['requests'], atMs: number): Evidence[
 
 /** Reads everything that a stack has left so far. It may go on meanwhile: what is there is whole at every instant. */
 export async function collectEvidence(stack: StackUnderFault): Promise<Evidence> {
+  // What follows comes before what it follows from: a record before the generation it names, a job before the history
+  // that asked for it, a ref before the blob that it points to. Then nothing that happens meanwhile looks like a loss.
+  const commands = [...stack.log.commands];
   const requests = answeredBefore(stack.log.requests, Date.now() - unwrittenMs);
   const store = await openStore(stack.environment.storeUrl);
-  const { manifests, desired } = await documents(store);
+  const records = await captures(store, Object.keys(requests));
+  const starts = await stack.trainerStarts();
+  const jobs = await readJobs(stack.layout.jobs);
   const histories = await readHistories(stack);
+  const refs = await logs(store);
+  const { manifests, desired } = await documents(store);
   const { problems } = await verifyStore(store);
   const verdicts = Object.entries(manifests).filter(([, { kind }]) => kind === 'Verdict');
   const replayed = await Promise.all(verdicts.map(([digest]) => replayVerdict(store, digest as Digest)));
-  const secretIn = await placesOf(stack, histories);
   return {
-    ...stack.log,
-    requests,
-    refs: await logs(store),
-    manifests,
-    desired,
+    ...{ commands, requests, captures: records, starts, jobs, refs, manifests, desired },
+    endpointKillsMs: stack.log.endpointKillsMs,
+    histories: [...stack.pastHistories, ...histories.map(({ text: _text, ...rest }) => rest)],
     verdictsThatDiffer: replayed.filter(({ equal }) => !equal).map(({ digest }) => digest),
     storeProblems: problems.map(({ what, where, detail }) => `${what} ${where}: ${detail}`),
-    jobs: await readJobs(stack.layout.jobs),
-    starts: await stack.trainerStarts(),
-    histories: [...stack.pastHistories, ...histories.map(({ text: _text, ...rest }) => rest)],
-    captures: await captures(store, Object.keys(stack.log.requests)),
-    secretIn,
+    secretIn: await placesOf(stack, histories),
     processesLeft: null,
   };
 }
