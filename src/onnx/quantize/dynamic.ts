@@ -45,7 +45,7 @@ export function quantizeDynamic(
   const plan = planDynamic(root, { reduceRange, exclude: new Set(exclude) });
   const candidates = [...plan.values()].flatMap((decisions) => [...decisions.values()].filter(isCandidate));
   const names = new FreshNames(graph);
-  const weights = new WeightStore(candidates, names, { perChannel, reduceRange, perAxis: hasPerAxis(model) }, onWeight);
+  const weights = new WeightStore(candidates, names, { perChannel, reduceRange }, onWeight);
   const replaced = new Set(candidates.flatMap((candidate) => candidate.weights));
   const rewritten = new Rewrite(plan, replaced, weights, names).graph(root);
   const inputsRemoved = graph.inputs.filter(({ name }) => isReplaced(root, name, replaced)).map(({ name }) => name);
@@ -70,9 +70,6 @@ export function quantizeDynamic(
   const metadata = new Map([...model.metadata, [quantizationMetadataKey, description]]);
   return { model: { ...model, opsets, graph: rewritten, metadata }, report };
 }
-
-/** Scales along an axis came with operator set 13. */
-export const hasPerAxis = ({ opsets }: Model): boolean => (opsets.get('') ?? 0) >= 13;
 
 /** Rebuilds graphs from the inside of a plan; what has not changed stays the same object. */
 class Rewrite {

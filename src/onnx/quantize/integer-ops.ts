@@ -29,23 +29,15 @@ export class IntegerOps {
     this.names = names;
   }
 
-  /** Gather(int8 rows) × Gather(their scales): a row's error is bounded by its own largest value; or scales by column. */
+  /** Gather(int8 rows) × Gather(their scales): a row's error is bounded by its own largest value. */
   gather(node: Node, candidate: Candidate): Node[] {
-    const { quantized, scale, channel } = this.weights.table(candidate.weights[0]);
+    const { quantized, scale } = this.weights.table(candidate.weights[0]);
     const indices = node.inputs[1]!;
     const rows = this.names.fresh(`${node.name}_rows`);
-    const gathered = this.node('Gather', `${node.name}_quant`, [quantized, indices], [rows]);
-    if (channel === 'column') {
-      const last: Attribute = { name: 'axis', type: 'int', value: -1 };
-      return this.inOwnType(node, candidate, (output) => [
-        gathered,
-        this.node('DequantizeLinear', `${node.name}_dequant`, [rows, scale], [output], [last]),
-      ]);
-    }
     const floats = this.names.fresh(`${node.name}_floats`);
     const scales = this.names.fresh(`${node.name}_scales`);
     return this.inOwnType(node, candidate, (output) => [
-      gathered,
+      this.node('Gather', `${node.name}_quant`, [quantized, indices], [rows]),
       this.node('Gather', `${node.name}_scale`, [scale, indices], [scales]),
       this.node('Cast', `${node.name}_cast`, [rows], [floats], to('float32')),
       this.node('Mul', `${node.name}_dequant`, [floats, scales], [output]),

@@ -3,7 +3,6 @@ import type { Model, Node, Tensor, ValueInfo } from '../model.ts';
 import { FreshNames, nameNodes } from '../rewrite/names.ts';
 import { tensorOf } from '../tensor.ts';
 import { type Constant, Scope } from './constants.ts';
-import { hasPerAxis } from './dynamic.ts';
 import { integerForm } from './integer-form.ts';
 import { IntegerOps } from './integer-ops.ts';
 import { type Candidate, isCandidate, planDynamic } from './plan.ts';
@@ -69,7 +68,7 @@ export function sensitivityProbe(
 
   const names = new FreshNames(graph);
   const candidates = placed.map(({ candidate }) => candidate);
-  const weights = new WeightStore(candidates, names, { perChannel, reduceRange, perAxis: hasPerAxis(model) }, () => {});
+  const weights = new WeightStore(candidates, names, { perChannel, reduceRange }, () => {});
   const ops = new IntegerOps(weights, names);
   const squares = new ChannelSquares(names, model.opsets.get('') ?? 0);
   const outputs: ValueInfo[] = [];

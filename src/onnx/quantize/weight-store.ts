@@ -16,8 +16,6 @@ export interface StoredWeight {
   readonly zeroPoint?: string;
   /** The stored matrix is [n, k] with scales [n, 1]: a MatMul has to transpose both first. */
   readonly isTransposed: boolean;
-  /** Which numbers share a scale. */
-  readonly channel: Channel;
 }
 
 /** One form of a weight, before it has names. */
@@ -28,16 +26,6 @@ interface Form extends QuantizedMatrix {
   readonly reduceRange: boolean;
 }
 
-export interface WeightOptions {
-  readonly perChannel: boolean;
-  readonly reduceRange: boolean;
-  /** DequantizeLinear takes a scale for each element of an axis (operator set 13). */
-  readonly perAxis: boolean;
-}
-
-const shortRow = 128;
-const columnsMayLoseDb = 2;
-
 /** Quantizes weights, each once in each form that the graphs need, however many nodes share it. */
 export class WeightStore {
   readonly outcomes: WeightOutcome[] = [];
@@ -45,13 +33,13 @@ export class WeightStore {
   private readonly stored = new Map<Constant, Map<string, StoredWeight>>();
   private readonly tied: ReadonlySet<Constant>;
   private readonly names: FreshNames;
-  private readonly options: WeightOptions;
+  private readonly options: { perChannel: boolean; reduceRange: boolean };
   private readonly onWeight: (outcome: WeightOutcome) => void;
 
   constructor(
     candidates: readonly Candidate[],
     names: FreshNames,
-    options: WeightOptions,
+    options: { perChannel: boolean; reduceRange: boolean },
     onWeight: (outcome: WeightOutcome) => void,
   ) {
     this.names = names;
@@ -70,27 +58,14 @@ export class WeightStore {
     return this.initializers.get(scope) ?? [];
   }
 
-  /**
-   * int8 [rows, columns] with scales [rows, 1], so that `Gather(q) × Gather(scale)` gives rows. Short rows, which a scale
-   * of their own makes an eighth larger and twice as slow to look up (measured), have scales [columns] where these lose
-   * no more than `columnsMayLoseDb`.
-   */
+  /** int8 rows [rows, columns] and scales [rows, 1], so that `Gather(q) × Gather(scale)` gives rows. */
   table(constant: Constant): StoredWeight {
     return this.once(constant, 'rows', () => {
       const [rows = 0, columns = 0] = constant.tensor.dims;
-      const isTied = this.tied.has(constant);
       // Gather sums nothing, so a table has all 8 bits, unless a MatMul shares it.
-      const reduceRange = this.options.reduceRange && isTied;
-      const floats = floatBytesOf(constant.tensor);
-      const form = (channel: 'row' | 'column', scaleDims: readonly number[]): Form => {
-        const matrix = quantizeStack(floats, [1, rows, columns], channel, { reduceRange });
-        return { ...matrix, dims: [rows, columns], scaleDims, channel, reduceRange };
-      };
-      const byRow = form('row', [rows, 1]);
-      if (columns > shortRow || isTied || !this.options.perAxis) return byRow;
-      const byColumn = form('column', [columns]);
-      const lostDb = (byRow.error.sqnrDb ?? 1_000) - (byColumn.error.sqnrDb ?? 1_000);
-      return lostDb <= columnsMayLoseDb ? byColumn : byRow;
+      const reduceRange = this.options.reduceRange && this.tied.has(constant);
+      const matrix = quantizeStack(floatBytesOf(constant.tensor), [1, rows, columns], 'row', { reduceRange });
+      return { ...matrix, dims: [rows, columns], scaleDims: [rows, 1], channel: 'row', reduceRange };
     });
   }
 
@@ -173,6 +148,6 @@ export class WeightStore {
     };
     this.outcomes.push(outcome);
     this.onWeight(outcome);
-    return { quantized, scale, isTransposed, channel, ...(zeroPoint !== undefined && { zeroPoint }) };
+    return { quantized, scale, isTransposed, ...(zeroPoint !== undefined && { zeroPoint }) };
   }
 }
