@@ -1,8 +1,11 @@
 import { strict as assert } from 'node:assert';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { OnnxError } from '../../src/onnx/error.ts';
 import type { Tensor } from '../../src/onnx/model.ts';
 import { checkBatch } from '../../src/onnx/quantize/calibrate/batches.ts';
@@ -209,6 +212,22 @@ describe('onnx/quantize/calibrate', () => {
       assert.match(error.message, /SIGKILL/);
       return true;
     });
+  });
+
+  it('leaves nothing behind when whoever calibrates is killed', async () => {
+    const program = fileURLToPath(new URL('./static-calibrate-forever.ts', import.meta.url));
+    const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+    const parent = spawn(process.execPath, ['--import', tsx, program], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const exited = once(parent, 'exit');
+    await Promise.race([once(parent.stdout, 'data'), exited]);
+    const folders = async () => (await readdir(temporary)).filter((name) => name.startsWith('goto3-'));
+    assert.equal((await folders()).length, 1);
+    parent.kill('SIGKILL');
+    await exited;
+    const deadline = Date.now() + 10_000;
+    while ((await folders()).length > 0 && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual(await folders(), []);
   });
 
   it('passes on what the source of batches throws', async () => {

@@ -5,7 +5,7 @@ import { OnnxError } from '../../error.ts';
 import type { Model } from '../../model.ts';
 import { saveModel } from '../../proto/save-model.ts';
 import { type CalibrationBatch, type CalibrationBatches, checkBatch, rowsOf } from './batches.ts';
-import { calibrationFiles } from './calibration-files.ts';
+import { calibrationFiles, calibrationFolderPrefix } from './calibration-files.ts';
 import type { Kernels, Passes } from './forward-passes.ts';
 import { IsolatedPasses } from './isolated-passes.ts';
 import { withObservers } from './observed-model.ts';
@@ -53,7 +53,7 @@ export async function calibrate(
 ): Promise<{ ranges: ReadonlyMap<string, ValueRange>; rows: number }> {
   checkMethod(method);
   signal?.throwIfAborted();
-  const folder = await mkdtemp(join(tmpdir(), 'goto3-calibrate-'));
+  const folder = await mkdtemp(join(tmpdir(), calibrationFolderPrefix));
   let passes: Passes | undefined;
   try {
     // A process starts while the model is written. The engine is loaded here only where it is to run here.

@@ -1,3 +1,6 @@
+import { rmSync } from 'node:fs';
+import { basename } from 'node:path';
+import { calibrationFolderPrefix } from './calibration-files.ts';
 import { ForwardPasses } from './forward-passes.ts';
 import type { FromCalibration, ToCalibration } from './messages.ts';
 
@@ -30,5 +33,9 @@ process.on('message', (message: ToCalibration) => {
     )
     .then(say, () => process.exit(1));
 });
-// Whoever started this process is gone, however that happened.
-process.on('disconnect', () => process.exit(0));
+// Whoever started this process was killed, and cannot remove its folder any more.
+process.on('disconnect', () => {
+  const folder = process.cwd();
+  if (basename(folder).startsWith(calibrationFolderPrefix)) rmSync(folder, { recursive: true, force: true });
+  process.exit(0);
+});
