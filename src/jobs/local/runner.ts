@@ -27,6 +27,7 @@ import {
 import { JobStates } from './job-state.ts';
 import { startWrapper, type WrapperLimits } from './launch.ts';
 import { readLogPage } from './log-pages.ts';
+import { pruneJobFolders } from './prune.ts';
 import { publishOnce, syncFolder } from './publish.ts';
 import { removeUnfinishedStaging, stageContainer } from './staging.ts';
 import { findTools } from './tools.ts';
@@ -46,6 +47,8 @@ export interface LocalRunnerOptions {
   /** One event per step of a submit, with ids. */
   log?: (event: string, fields: Record<string, string | number>) => void;
 }
+
+const pruneEveryMs = 24 * 3_600_000;
 
 const defaultLimits: WrapperLimits = {
   graceMs: 120_000,
@@ -68,6 +71,7 @@ class LocalRunner implements JobRunner {
   readonly #programEnvironment: Record<string, string>;
   /** Submits of one job in this process share one start. */
   readonly #starting = new Map<string, Promise<void>>();
+  #pruneAtMs = 0;
   #preparing: Promise<{ script: string; tools: Awaited<ReturnType<typeof findTools>> }> | undefined;
 
   constructor(options: LocalRunnerOptions) {
@@ -93,6 +97,7 @@ class LocalRunner implements JobRunner {
         throw new JobConflict(`job ${spec.name} exists with spec ${first?.specDigest}, and this one is ${specDigest}`);
     }
     this.#log('job.recorded', spec, {});
+    this.#pruneSometimes(spec);
     await this.#startOnce(folder, spec);
     return this.#refOf(folder, spec.name, specDigest);
   }
@@ -125,12 +130,24 @@ class LocalRunner implements JobRunner {
   }
 
   async outputs(ref: JobRef): Promise<JobOutputs> {
-    const { container } = await this.#find(ref);
+    const { container, exit } = await this.#find(ref);
+    if ((await isThere(exit)) && !(await isThere(container.root)))
+      throw new JobNotFound(`job ${ref.name} ended long ago and its files were removed from this host`);
     return {
       modelDirectory: container.model,
       dataDirectory: container.outputData,
       checkpointDirectory: container.checkpoints,
     };
+  }
+
+  /** A job more is the moment to remove what old ones left; nobody waits for it, and it may fail. */
+  #pruneSometimes(spec: JobSpec): void {
+    if (Date.now() < this.#pruneAtMs) return;
+    this.#pruneAtMs = Date.now() + pruneEveryMs;
+    pruneJobFolders(this.#options.jobsFolder).then(
+      ({ ended, files, logs }) => this.#log('jobs.pruned', spec, { ended, files, logs }),
+      (error: unknown) => this.#log('jobs.notPruned', spec, { problem: String(error) }),
+    );
   }
 
   #refOf(folder: JobFolder, name: string, specDigest: Digest): JobRef {
