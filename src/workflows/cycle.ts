@@ -54,8 +54,10 @@ async function stepsTwoToSeven(run: CycleRun): Promise<Ending> {
   if (verdict.result === 'fail') return { outcome: 'failedGate', detail: verdict.reasons[0]! };
 
   const { approved, byPerson, ...approval } = await approve(run, verdict);
-  if (!approved)
-    return { outcome: verdict.result === 'inconclusive' ? 'inconclusive' : 'rejected', detail: approval.reason };
+  if (!approved) {
+    const detail = byPerson ? `by ${approval.by}: ${approval.reason}` : approval.reason;
+    return { outcome: verdict.result === 'inconclusive' ? 'inconclusive' : 'rejected', detail };
+  }
   known.approvedBy = approval.by;
 
   const { candidate } = verdict;

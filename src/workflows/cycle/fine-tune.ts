@@ -27,6 +27,7 @@ export async function fineTune(run: CycleRun, data: SnapshotResult): Promise<Tra
     });
     known.gpuHours = (known.gpuHours ?? 0) + result.gpuHours;
     if (result.state === 'succeeded' && result.model) {
+      cycle.forget('training failed');
       const { model } = await register(run, data, { key, specDigest, files: result.model, result });
       known.candidate = model;
       known.precision = 'fp32';

@@ -38,7 +38,8 @@ export async function rollOut(machine: EndpointMachine, request: DeployRequest, 
       return machine.takeBack({ outcome: 'rolledBack', reason: result.reason, by: 'canary' }, steps, Date.now());
   }
 
-  const reason = state.current ? 'the canary held at every step' : 'the first version of this endpoint';
+  const held = plan.canary.length > 0 ? 'the canary held at every step' : 'the spec asks for no canary';
+  const reason = state.current ? held : 'the first version of this endpoint';
   state.candidate = { ...candidate, weight: 100 };
   await apply(machine, by, reason);
   show();

@@ -60,6 +60,11 @@ export class CycleMachine {
     this.facts = [...this.facts.filter(([known]) => known !== name), [name, value]];
   }
 
+  /** What is over needs not be read. */
+  forget(name: string): void {
+    this.facts = this.facts.filter(([known]) => known !== name);
+  }
+
   waitFor(waiting: Waiting, waitsFor: string, command: string, deadlineMs: number | null): void {
     this.waiting = waiting;
     this.word = null;

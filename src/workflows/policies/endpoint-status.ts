@@ -7,7 +7,8 @@ export function endpointStatus(endpoint: string, state: EndpointState): Endpoint
     endpoint,
     generation,
     current,
-    stable,
+    // The way back from a version that is the stable one itself leads nowhere.
+    stable: stable?.model === current?.model ? null : stable,
     candidate: candidate && withoutRequest(candidate),
     shadows,
     probation: probation && {

@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { attention } from '../../../src/client/cli/status/collect.ts';
 import { queueStatus } from '../../../src/client/cli/status/queues.ts';
 import { within } from '../../../src/client/cli/status/within.ts';
-import type { CycleStatus, LoopStatus } from '../../../src/contracts/messages.ts';
+import type { CycleStatus, EndpointStatus, LoopStatus } from '../../../src/contracts/messages.ts';
 import { desired } from '../filled-store.ts';
 
 describe('status: workers of a queue', () => {
@@ -54,7 +54,10 @@ describe('status: what needs a person', () => {
         {
           ...open,
           ...{ workflowId: 'loop/spam', type: 'retrainingLoop', attention: 'paused' },
-          status: { waitsFor: 'resume (paused by fuse: x)' } as LoopStatus,
+          status: {
+            waitsFor: 'resume (paused by fuse: x)',
+            command: 'goto3 loop resume spam --reason "..."',
+          } as LoopStatus,
         },
       ],
       [
@@ -66,6 +69,15 @@ describe('status: what needs a person', () => {
         { name: 'mail', desired: frozen, ...served },
         { name: 'calm', desired: desired(1, digest), ...served },
       ],
+      [
+        {
+          ...{ ...open, workflowId: 'endpoint/full', type: 'endpoint', attention: 'parked' },
+          status: {
+            blocked: { reason: 'the store is full', sinceMs: 1 },
+            command: 'goto3 endpoint unfreeze full --reason "..."',
+          } as EndpointStatus,
+        },
+      ],
     );
     assert.deepEqual(
       found.map(({ what, kind, command }) => [what, kind, command]),
@@ -73,6 +85,7 @@ describe('status: what needs a person', () => {
         ['cycle/spam/3', 'approval', 'goto3 cycle approve spam/3 --reason "..."'],
         ['cycle/spam/4', 'parked', null],
         ['loop/spam', 'paused', 'goto3 loop resume spam --reason "..."'],
+        ['endpoint/full', 'parked', 'goto3 endpoint unfreeze full --reason "..."'],
         ['endpoint/mail', 'frozen', 'goto3 endpoint unfreeze mail --reason "..."'],
       ],
     );

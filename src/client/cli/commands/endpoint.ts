@@ -114,7 +114,7 @@ async function shadow(session: Session, options: ShadowOptions, name: string) {
 function describe(status: EndpointStatus, paint: Paint): string {
   const version = (m: { version: number; modelName: string } | null): string =>
     m ? `${m.modelName}@${m.version}` : 'nothing';
-  const { current, stable, candidate, probation, queued, shadows, frozen, barred, last } = status;
+  const { current, stable, candidate, probation, queued, shadows, frozen, blocked, adopted, barred, last } = status;
   return facts(
     [
       ['endpoint', status.endpoint],
@@ -125,7 +125,9 @@ function describe(status: EndpointStatus, paint: Paint): string {
       ['waiting', queued.map((q) => `version ${q.version} of ${q.loop}`).join(', ') || undefined],
       ['shadows', shadows.map((s) => `${s.name} (${short(s.model)})`).join(', ') || undefined],
       ['frozen', frozen ? paint.yellow(`by ${frozen.by} at ${clock(frozen.at)}: ${frozen.reason}`) : 'no'],
-      ['', frozen ? `goto3 endpoint unfreeze ${status.endpoint} --reason "..."` : undefined],
+      ['cannot go on', blocked ? paint.red(`since ${clock(blocked.sinceMs)}: ${blocked.reason}`) : undefined],
+      ['', status.command ?? undefined],
+      ['moved by hand', adopted ? `by ${adopted.by} at ${clock(adopted.atMs)}: ${adopted.reason}` : undefined],
       ['barred', barred.length > 0 ? String(barred.length) : undefined],
       ['last', last ? `${last.outcome} at ${clock(last.atMs)}: ${last.reason}` : undefined],
       ['generation', String(status.generation)],

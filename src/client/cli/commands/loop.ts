@@ -42,7 +42,7 @@ export function registerLoop(program: Command): void {
     runs<object, [name: string]>(async (session, _options, name) => {
       const goto3 = await session.goto3();
       const document = await goto3.loop(name).status();
-      const { running, queued, paused, last, nextNotBeforeMs } = document;
+      const { running, queued, paused, blocked, command, last, nextNotBeforeMs } = document;
       const text = facts(
         [
           ['loop', name],
@@ -52,7 +52,8 @@ export function registerLoop(program: Command): void {
           ['queued', queued ? `${queued.reason} (by ${queued.by})` : undefined],
           ['not before', nextNotBeforeMs === null ? undefined : clock(nextNotBeforeMs)],
           ['paused', paused ? `by ${paused.by} at ${clock(paused.atMs)}: ${paused.reason}` : undefined],
-          ['', paused ? `goto3 loop resume ${name}` : undefined],
+          ['cannot go on', blocked ? `since ${clock(blocked.sinceMs)}: ${blocked.reason}` : undefined],
+          ...(command?.split('\n') ?? []).map((line): [string, string] => ['', line]),
           ['last', last ? `cycle ${last.n}: ${last.outcome} (${last.detail})` : 'no cycle yet'],
           ['today', `${document.cyclesToday} cycles, ${document.gpuHoursToday.toFixed(3)} GPU hours`],
           ['failures in a row', String(document.consecutiveFailures)],

@@ -6,7 +6,7 @@ import { type LoopFacts, listLoops } from '../loop-facts.ts';
 import type { Session } from '../session.ts';
 import { type QueueStatus, queueStatuses } from './queues.ts';
 import { within } from './within.ts';
-import { askWorkflows, type OpenCycle, type OpenLoop, openWorkflows } from './workflows.ts';
+import { askWorkflows, type OpenCycle, type OpenEndpoint, type OpenLoop, openWorkflows } from './workflows.ts';
 
 export interface Attention {
   what: string;
@@ -58,7 +58,7 @@ export async function collectStatus(session: Session): Promise<StatusPage> {
     loops,
     cycles: open?.cycles ?? [],
     endpoints,
-    attention: attention(open?.loops ?? [], open?.cycles ?? [], endpoints),
+    attention: attention(open?.loops ?? [], open?.cycles ?? [], endpoints, open?.endpoints ?? []),
     problems: [
       ...[stack.problem, applied.problem, served.problem, server.problem].filter((p) => p !== undefined),
       ...(open?.workers ?? []).map(({ problem }) => problem).filter((p) => p !== null),
@@ -93,6 +93,7 @@ export function attention(
   loops: readonly OpenLoop[],
   cycles: readonly OpenCycle[],
   endpoints: StatusPage['endpoints'],
+  parkedEndpoints: readonly OpenEndpoint[] = [],
 ): Attention[] {
   const found: Attention[] = [];
   for (const { workflowId, attention: kind, status } of cycles)
@@ -104,11 +105,22 @@ export function attention(
         command: status?.command ?? null,
       });
   for (const { workflowId, attention: kind, status } of loops)
-    if (kind !== null) {
-      const name = workflowId.slice('loop/'.length);
-      const command = kind === 'paused' ? `goto3 loop resume ${name} --reason "..."` : null;
-      found.push({ what: workflowId, kind, why: status?.waitsFor ?? 'it does not answer', command });
-    }
+    if (kind !== null)
+      found.push({
+        what: workflowId,
+        kind,
+        why: status?.waitsFor ?? 'it does not answer',
+        command: status?.command ?? null,
+      });
+  // A freeze is in the desired state; what an endpoint's workflow cannot do it says itself.
+  for (const { workflowId, attention: kind, status } of parkedEndpoints)
+    if (kind === 'parked')
+      found.push({
+        what: workflowId,
+        kind,
+        why: status?.blocked?.reason ?? 'it does not answer',
+        command: status?.command ?? null,
+      });
   for (const { name, desired } of endpoints)
     if (desired.frozen)
       found.push({

@@ -73,7 +73,8 @@ export function statusText(page: StatusPage, output: Page): string {
   );
 
   function needed(what: string, kind: string, why: string, command: string | null): string {
-    return `${paint.yellow(what)} ${kind}: ${why}${command === null ? '' : `\n    ${command}`}`;
+    const commands = command === null ? [] : command.split('\n').map((line) => `    ${line}`);
+    return [`${paint.yellow(what)} ${kind}: ${why}`, ...commands].join('\n');
   }
 
   function childTable(): string {

@@ -1,7 +1,8 @@
 import type { Client } from '@temporalio/client';
-import type { CycleStatus, LoopStatus } from '../../../contracts/messages.ts';
+import type { QueryDefinition } from '@temporalio/common';
+import type { CycleStatus, EndpointStatus, LoopStatus } from '../../../contracts/messages.ts';
 import { searchAttributes } from '../../../contracts/search-attributes.ts';
-import { cycleStatusQuery, loopStatusQuery } from '../../../workflows/messages.ts';
+import { cycleStatusQuery, endpointStatusQuery, loopStatusQuery } from '../../../workflows/messages.ts';
 
 /** More than a page can show; the rest is counted. */
 const mostWorkflows = 200;
@@ -26,6 +27,10 @@ export interface OpenLoop extends OpenWorkflow {
   status: LoopStatus | null;
 }
 
+export interface OpenEndpoint extends OpenWorkflow {
+  status: EndpointStatus | null;
+}
+
 /** All our open workflows, by one look at the server's visibility: it answers without any worker. */
 export async function openWorkflows(temporal: Client): Promise<OpenWorkflow[]> {
   const query = `ExecutionStatus = 'Running' AND WorkflowType IN ('retrainingLoop', 'retrainCycle', 'endpoint')`;
@@ -44,33 +49,30 @@ export async function openWorkflows(temporal: Client): Promise<OpenWorkflow[]> {
   return open;
 }
 
-/** What loops and cycles say themselves. `answering`: a control worker runs; without one nobody is asked. */
+/** What they say themselves. `answering`: a control worker runs; without one nobody is asked. */
 export async function askWorkflows(
   temporal: Client,
   open: readonly OpenWorkflow[],
   answering: boolean,
-): Promise<{ loops: OpenLoop[]; cycles: OpenCycle[] }> {
-  const ask = async <T>(
-    workflowId: string,
-    query: Parameters<ReturnType<Client['workflow']['getHandle']>['query']>[0],
-  ) => {
-    if (!answering) return null;
-    return await temporal
-      .withDeadline(Date.now() + queryWithinMs, () => temporal.workflow.getHandle(workflowId).query(query))
-      .then((status) => status as T)
-      .catch(() => null);
-  };
-  const [loops, cycles] = await Promise.all([
-    Promise.all(
+): Promise<{ loops: OpenLoop[]; cycles: OpenCycle[]; endpoints: OpenEndpoint[] }> {
+  const ask = async <T>(ofType: string, query: QueryDefinition<T>): Promise<(OpenWorkflow & { status: T | null })[]> =>
+    await Promise.all(
       open
-        .filter(({ type }) => type === 'retrainingLoop')
-        .map(async (w) => ({ ...w, status: await ask<LoopStatus>(w.workflowId, loopStatusQuery) })),
-    ),
-    Promise.all(
-      open
-        .filter(({ type }) => type === 'retrainCycle')
-        .map(async (w) => ({ ...w, status: await ask<CycleStatus>(w.workflowId, cycleStatusQuery) })),
-    ),
+        .filter(({ type }) => type === ofType)
+        .map(async (workflow) => ({
+          ...workflow,
+          status: answering ? await answerOf(temporal, workflow.workflowId, query) : null,
+        })),
+    );
+  const [loops, cycles, endpoints] = await Promise.all([
+    ask<LoopStatus>('retrainingLoop', loopStatusQuery),
+    ask<CycleStatus>('retrainCycle', cycleStatusQuery),
+    ask<EndpointStatus>('endpoint', endpointStatusQuery),
   ]);
-  return { loops, cycles };
+  return { loops, cycles, endpoints };
 }
+
+const answerOf = async <T>(temporal: Client, workflowId: string, query: QueryDefinition<T>): Promise<T | null> =>
+  await temporal
+    .withDeadline(Date.now() + queryWithinMs, () => temporal.workflow.getHandle(workflowId).query(query))
+    .catch(() => null);
