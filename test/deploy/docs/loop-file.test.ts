@@ -41,7 +41,7 @@ const whole = {
   base: {},
   train: { program: ['node', 'train.ts'], resources: {} },
   evaluate: { program: ['node', 'evaluate.ts'], resources: {} },
-  quantize: { int8: 'dynamic', margin: '1pt' },
+  quantize: { int8: 'dynamic', margin: '1pt', search: {} },
   gate: { metrics: [{ metric: 'accuracy', floor: 0.9, margin: '1pt' }] },
   approval: { by: ['ops'], within: '1d' },
   rollout: { endpoint: 'e', each: {}, rollbackOn: {}, probation: { for: '7d', rollbackOn: { accuracy: '-3pt' } } },
