@@ -50,7 +50,10 @@ async function compile() {
         // Stamped before it is read: what is saved meanwhile is newer than its stamp.
         inputs[relative(root, path)] = stampOf(path);
         // Programs and files that a module names are found from where the module was written.
-        const contents = readFileSync(path, 'utf8').replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href));
+        const contents = readFileSync(path, 'utf8').replaceAll(
+          'import.meta.url',
+          JSON.stringify(pathToFileURL(path).href),
+        );
         return { contents, loader: path.endsWith('ts') ? 'ts' : 'js' };
       });
     },

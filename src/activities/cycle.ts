@@ -10,7 +10,7 @@ import type { endpoint as endpointWorkflow } from '../workflows/endpoint.ts';
 import { deployUpdate, withdrawUpdate } from '../workflows/messages.ts';
 import { finishedOf } from './cycle-outcome.ts';
 import { cyclePhases } from './cycle-phases.ts';
-import { appendRef, asRef, positionOf } from './refs.ts';
+import { asRef, positionOf } from './refs.ts';
 import { jobResourcesOf, readSpec, rolloutPlanOf } from './spec.ts';
 import { isUnreadable } from './unreadable.ts';
 
@@ -58,8 +58,8 @@ export function createCycleActivities({ store, client }: CycleDeps): CycleActivi
 
     async registerVersion({ plan, candidate, by, reason, byPerson }) {
       const operation = `${plan.loop}/${plan.n}/version`;
-      const { entry } = await appendRef(store, refNames.versions(plan.model), candidate, { operation, by, reason });
-      if (byPerson) await appendRef(store, refNames.anchor(plan.model), candidate, { operation, by, reason });
+      const { entry } = await store.refs.append(refNames.versions(plan.model), candidate, { operation, by, reason });
+      if (byPerson) await store.refs.append(refNames.anchor(plan.model), candidate, { operation, by, reason });
       return { version: entry };
     },
 
@@ -128,7 +128,7 @@ export function createCycleActivities({ store, client }: CycleDeps): CycleActivi
         ...(championMetrics && { championMetrics }),
         phasesMs: await cyclePhases(client, input, Date.parse(draft.startedAt), endedAt.getTime()),
       });
-      const { digest } = await appendRef(store, refNames.reports(input.loop), report, {
+      const { digest } = await store.refs.append(refNames.reports(input.loop), report, {
         operation: `${input.loop}/${input.n}/report`,
         by: workflowIds.cycle(input.loop, input.n),
         reason: `${draft.outcome}: ${draft.detail}`.slice(0, 500),

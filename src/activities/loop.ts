@@ -11,7 +11,7 @@ import { getJson, getManifest, putJson, putManifest } from '../store/manifests.t
 import type { Ref, Store } from '../store/types.ts';
 import { retrainUpdate } from '../workflows/messages.ts';
 import { finishedOf } from './cycle-outcome.ts';
-import { appendRef, asRef, positionOf } from './refs.ts';
+import { asRef, positionOf } from './refs.ts';
 import { loopPlanOf, readSpec } from './spec.ts';
 
 const Fuse = z.strictObject({
@@ -91,7 +91,7 @@ export function createLoopActivities({ store, client }: { store: Store; client: 
         gpuHours: 0,
         phasesMs: {},
       };
-      const { digest } = await appendRef(store, refNames.reports(loop), await putManifest(store, report), {
+      const { digest } = await store.refs.append(refNames.reports(loop), await putManifest(store, report), {
         operation: `${loop}/${n}/report`,
         by: workflowIds.loop(loop),
         reason: detail.slice(0, 500),

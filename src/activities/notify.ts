@@ -7,7 +7,6 @@ import type { SecretSource } from '../jobs/secrets.ts';
 import { putJson } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
 import { toPassingFailure } from './failures.ts';
-import { appendRef } from './refs.ts';
 import { readSpec } from './spec.ts';
 
 const webhookTimeoutMs = 5_000;
@@ -37,7 +36,7 @@ export function createNotifyActivities({ store, secrets }: { store: Store; secre
         const body = JSON.stringify({ key, event, loop, cycle: n, text, command });
         await post(await secrets.resolve(spec.notify.webhook.secret), key, body);
         const told = await putJson(store, Told, { schema: 'goto3/notice/v1', ...notice });
-        await appendRef(store, name, told, { operation: key, by: 'goto3', reason: event });
+        await store.refs.append(name, told, { operation: key, by: 'goto3', reason: event });
       } catch (error) {
         // A secret that is missing, or a spec that cannot be read now, may be there when it is tried again.
         throw toPassingFailure(error);

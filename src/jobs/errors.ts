@@ -17,12 +17,6 @@ export class JobNotFound extends Error {
   readonly type = failureTypes.notFound;
 }
 
-/** A channel's bytes are not the bytes that the spec names. */
-export class CorruptChannel extends Error {
-  override readonly name = 'CorruptChannel';
-  readonly type = failureTypes.corruptBlob;
-}
-
 /** The job could not be started this time and nothing runs; submitting again is safe and may succeed. */
 export class JobNotStarted extends Error {
   override readonly name = 'JobNotStarted';

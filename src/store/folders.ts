@@ -1,17 +1,21 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { constants, createWriteStream } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { Readable } from 'node:stream';
+import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
-import { ArtifactFile, isSafeRelativePath } from '../contracts/digest.ts';
-import { InvalidInput } from './errors.ts';
+import { ArtifactFile, type Digest, isSafeRelativePath } from '../contracts/digest.ts';
+import { CorruptBlob, InvalidInput } from './errors.ts';
 import { fileDigest } from './file-digest.ts';
 import { hasCode } from './fs/fs-ops.ts';
-import type { Store } from './types.ts';
+import type { BlobStore, Store } from './types.ts';
 
 type Blobs = Pick<Store, 'blobs'>;
+
+interface Source {
+  blobs: Pick<BlobStore, 'get'>;
+}
 
 /** More files than this is a program that went wrong, and a manifest that nobody can read. */
 const maxFiles = 10_000;
@@ -38,9 +42,10 @@ export async function putFolder(store: Blobs, folder: string): Promise<ArtifactF
  * kept, files that are not listed are left alone. Each file appears under its name whole or not at all. There is no
  * fsync: the folder is a copy, and the next call checks it again.
  *
- * Throws `InvalidInput` for unsafe or clashing paths before anything is written, `NotFound`, `CorruptBlob`.
+ * Throws `InvalidInput` for unsafe or clashing paths before anything is written and for a size that is not the blob's,
+ * `NotFound`, `CorruptBlob`.
  */
-export async function materialise(store: Blobs, files: readonly ArtifactFile[], folder: string): Promise<void> {
+export async function materialise(store: Source, files: readonly ArtifactFile[], folder: string): Promise<void> {
   checkPaths(files);
   await mkdir(folder, { recursive: true });
   for (const file of files) {
@@ -137,14 +142,32 @@ async function isRight(path: string, file: ArtifactFile): Promise<boolean> {
   }
 }
 
-async function writeFile(store: Blobs, file: ArtifactFile, path: string): Promise<void> {
+async function writeFile(store: Source, file: ArtifactFile, path: string): Promise<void> {
   const temporary = join(dirname(path), `.goto3-${randomUUID()}`);
   try {
-    // The stream fails with CorruptBlob before the rename if the bytes are not right.
-    await pipeline(await store.blobs.get(file.digest), createWriteStream(temporary, { flags: 'wx' }));
+    // Every hop checks the digest, whatever the source promises: a wrong file fails before the rename.
+    await pipeline(await store.blobs.get(file.digest), verified(file), createWriteStream(temporary, { flags: 'wx' }));
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
+}
+
+function verified({ path, digest, sizeBytes }: ArtifactFile): Transform {
+  const hash = createHash('sha256');
+  let received = 0;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      hash.update(chunk);
+      received += chunk.length;
+      done(null, chunk);
+    },
+    flush(done) {
+      const found: Digest = `sha256:${hash.digest('hex')}`;
+      if (found !== digest) return done(new CorruptBlob(digest, found));
+      if (received === sizeBytes) return done();
+      done(new InvalidInput(`file ${path}: expected ${sizeBytes} bytes, ${digest} has ${received}`));
+    },
+  });
 }

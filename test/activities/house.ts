@@ -8,7 +8,6 @@ import { DefaultLogger } from '@temporalio/worker';
 import { createCycleActivities } from '../../src/activities/cycle.ts';
 import type { ProgramDeps } from '../../src/activities/data/program.ts';
 import { createDataActivities } from '../../src/activities/data.ts';
-import { appendRef } from '../../src/activities/refs.ts';
 import type { CyclePlan, SnapshotResult } from '../../src/contracts/activities.ts';
 import type { Digest } from '../../src/contracts/digest.ts';
 import type { CaptureRecord } from '../../src/contracts/endpoint.ts';
@@ -199,7 +198,7 @@ export class House {
   /** Appends to a ref, whatever it says. */
   async point(name: string, digest: Digest): Promise<void> {
     this.entries += 1;
-    await appendRef(this.store, name, digest, { operation: `test/${this.entries}`, by: 'tester', reason: 'test' });
+    await this.store.refs.append(name, digest, { operation: `test/${this.entries}`, by: 'tester', reason: 'test' });
   }
 
   async crown(model: Digest): Promise<void> {

@@ -112,7 +112,13 @@ describe('a worker that dies around an effect', () => {
     recordDeployment: async () => {
       const model = await house.model(constantModel(0.5));
       const input = {
-        ...{ endpoint: 'mail', operation: 'cycle/spam/1/deployed', by: 'cycle/spam/1', model, modelName: 'spam-filter' },
+        ...{
+          endpoint: 'mail',
+          operation: 'cycle/spam/1/deployed',
+          by: 'cycle/spam/1',
+          model,
+          modelName: 'spam-filter',
+        },
         ...{ outcome: 'deployed' as const, reason: 'held', steps: [] },
         champion: { expected: null, next: model },
       };

@@ -4,10 +4,12 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { JobRef, JobSpec, JobStatus } from '../../src/contracts/job.ts';
 import { readProcess } from '../../src/jobs/local/processes.ts';
 import { signalProcess } from '../../src/jobs/local/program-processes.ts';
+import { channelsFromBlobs } from '../../src/jobs/materialise.ts';
 import { describeRunner } from './conformance.ts';
 import { eventually } from './eventually.ts';
 import { type LocalFixture, limits, setUpLocal } from './local-fixture.ts';
@@ -216,9 +218,21 @@ describe('local runner: what only it can suffer', () => {
 
   it('bytes that do not match their digest start nothing', async () => {
     const digest = await local.put(Buffer.from('one'));
-    const spec = specOf('count.sh', { channels: { train: [{ path: 'a', digest, sizeBytes: 4 }] } });
-    await assert.rejects(local.runner.submit(spec), { type: 'CorruptBlob', message: /^a: expected .* with 4 bytes/ });
+    const spec = specOf('count.sh', { channels: { train: [{ path: 'a', digest, sizeBytes: 3 }] } });
+    const others = local.runnerWith({
+      channels: channelsFromBlobs({ get: async () => Readable.from([Buffer.from('two')]) }),
+    });
+    await assert.rejects(others.submit(spec), {
+      type: 'CorruptBlob',
+      message: new RegExp(`^blob ${digest} is corrupt`),
+    });
     assert.deepEqual((await readdir(local.folderOf(spec).path)).toSorted(), ['job.json']);
+  });
+
+  it('a size that is not that of the bytes starts nothing', async () => {
+    const digest = await local.put(Buffer.from('one'));
+    const spec = specOf('count.sh', { channels: { train: [{ path: 'a', digest, sizeBytes: 4 }] } });
+    await assert.rejects(local.runner.submit(spec), { type: 'InvalidInput', message: /^file a: expected 4 bytes/ });
   });
 
   it('a secret that is not there starts nothing, and the error is the source’s own', async () => {

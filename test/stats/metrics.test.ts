@@ -77,7 +77,11 @@ describe('stats: metrics', () => {
     const table = computeMetrics(rows(['1', '1', 2], ['2', '2', 2], ['3', '3', 0]), { task: 'regression' });
     assert.deepEqual(Object.keys(table).sort(), ['mae', 'r2', 'rmse']);
     assert.equal(table.r2!.value, null, 'three rows are too few: many resamples have one target alone');
-    const many = Array.from({ length: 30 }, (_, i): [string, string, number] => [String(i % 3), '', i % 3 === 2 ? 0 : 1]);
+    const many = Array.from({ length: 30 }, (_, i): [string, string, number] => [
+      String(i % 3),
+      '',
+      i % 3 === 2 ? 0 : 1,
+    ]);
     // Errors 1, 0, 2 around targets 0, 1, 2: their mean would have been the better answer.
     const [{ value, lower, upper }] = [computeMetrics(rows(...many), { task: 'regression' }).r2!];
     assert.ok(Math.abs(value! - (1 - 5 / 2)) < 1e-11 && lower! < value! && value! < upper!);

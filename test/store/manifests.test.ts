@@ -30,7 +30,7 @@ describe('manifests', () => {
     const digest = await putManifest(store, manifest);
     assert.equal(await putManifest(store, JSON.parse(JSON.stringify(manifest)) as Manifest), digest);
     const found = await getManifest(store, digest, 'Run');
-    assert.equal(found.hyperparameters['epochs'], '3');
+    assert.equal(found.hyperparameters.epochs, '3');
     assert.deepEqual(found, manifest);
     assert.deepEqual(await getAnyManifest(store, digest), manifest);
   });

@@ -31,6 +31,8 @@ export const RankingRecord = z.strictObject({
   schema: z.literal('goto3/quantize-ranking/v1'),
   layers: z.array(z.strictObject({ nodes: z.array(z.string()), weights: z.array(z.string()), sqnrDb: share })),
 });
+export type RankingRecord = z.infer<typeof RankingRecord>;
+
 export const TrialRecord = z.strictObject({
   schema: z.literal('goto3/quantize-trial/v1'),
   arithmetic,

@@ -111,12 +111,10 @@ export async function searchFloatLayers(store: Store, input: SearchInput): Promi
   };
 }
 
-type RankingRecord = { layers: { nodes: string[]; weights: string[]; sqnrDb: number | null }[] };
-
 async function rank(
   { folder, scratch, model, arithmetic, signal }: SearchInput,
   rows: readonly DataRow[],
-): Promise<{ schema: 'goto3/quantize-ranking/v1' } & RankingRecord> {
+): Promise<RankingRecord> {
   const answer = await runQuantizer(
     {
       op: 'rank',

@@ -245,7 +245,7 @@ function lostShare(signal: Float64Array, noise: Float64Array): number {
   for (let c = 0; c < noise.length; c++) {
     if (noise[c] === 0) continue;
     const share = noise[c]! / signal[c]!;
-    lost += share < 1 ? share : 1;
+    lost += Number.isFinite(share) ? Math.min(share, 1) : 1;
   }
   return noise.length === 0 ? 0 : lost / noise.length;
 }

@@ -129,8 +129,8 @@ export function makeVectorLoops(): WeightLoops | undefined {
     channels: number,
     run: (offset: number, count: number, stride: number) => void,
   ): void => {
-    if (channels === 1) return run(0, count, 0);
-    for (let offset = 0; offset < count; offset += columns) run(offset, columns, 16);
+    if (channels === 1) run(0, count, 0);
+    else for (let offset = 0; offset < count; offset += columns) run(offset, columns, 16);
   };
   return {
     largest(weights, columns, largest) {

@@ -35,7 +35,10 @@ export async function quantizeFile(path: string, options: QuantizeOptions, outpu
     const { model, report } = quantizeDynamic(float, {
       ...settings,
       exclude,
-      onWeight: ({ weight }) => say(`${(weights += 1)} weights are int8, now ${weight}`),
+      onWeight: ({ weight }) => {
+        weights += 1;
+        say(`${weights} weights are int8, now ${weight}`);
+      },
     });
     if (!report.changed) throw new OnnxError(`${path}: nothing in it can be quantized: ${whyNothing(report)}`);
     const { sizeBytes } = await saveModel(model, to, { durability: 'fast' });
