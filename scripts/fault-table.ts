@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type FaultRow, rowsFolder } from '../test/faults/harness/story.ts';
+import { type FaultRow, rowsFolder } from '../test/faults/harness/fault-row.ts';
 
 /** Puts what the last run of the fault tests measured (`.goto3/faults/*.json`) into the table of docs/reliability.md. */
 const page = fileURLToPath(new URL('../docs/reliability.md', import.meta.url));

@@ -127,7 +127,7 @@ async function readHistories({ goto3: { temporal } }: StackUnderFault): Promise<
     );
     const submitted = (history.events ?? []).flatMap((event) => {
       const scheduled = event.activityTaskScheduledEventAttributes;
-      if (scheduled?.activityType?.name !== 'submitJob') return [];
+      if (scheduled?.activityType?.name !== 'placeJob') return [];
       const input = JSON.parse(Buffer.from(scheduled.input?.payloads?.[0]?.data ?? []).toString('utf8'));
       return [(input as { name: string }).name];
     });
