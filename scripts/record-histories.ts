@@ -195,6 +195,16 @@ const stories: Record<string, () => Promise<WorkflowHandle>> = {
     await eventually('withdrawn', async () => world.calls.includes('record withdrawn'));
     return handle;
   },
+  'endpoint-told-who-is-on-call': async () => {
+    const { handle, world, deploy, serves } = await startEndpoint('told');
+    for (const version of [1, 2]) {
+      await deploy(version);
+      await serves(version);
+    }
+    await ask(handle, messages.rollbackUpdate, says('ann'));
+    await eventually('it is told', async () => world.notices.length === 1);
+    return handle;
+  },
   'job-cancelled-in-its-submit': async () => {
     const world = worlds.of('unsubmitted');
     world.failsForNowAt = 'submitJob';

@@ -28,7 +28,10 @@ export function createNotifyActivities({ store, secrets }: { store: Store; secre
   return {
     async notify({ loop, n, specDigest, notice }) {
       try {
-        const { spec } = await readSpec(store, specDigest);
+        const digest = specDigest ?? (await store.refs.read(refNames.loopSpec(loop)))?.digest;
+        // A loop that was deleted with its store has nobody who wants to hear of it.
+        if (!digest) return;
+        const { spec } = await readSpec(store, digest);
         const { key, event, text, command } = notice;
         if (!spec.notify?.on.includes(event)) return;
         const name = refNames.notice(loop, createHash('sha256').update(key).digest('hex').slice(0, 32));

@@ -80,8 +80,11 @@ export interface LoopInStore {
 
 /** `notify`, on the control queue. */
 export interface NotifyActivities {
-  /** Posts a notice to the webhook of the spec, once for its key; a webhook that is away is tried again. */
-  notify(input: { loop: string; n: number | null; specDigest: Digest; notice: Notice }): Promise<void>;
+  /**
+   * Posts a notice to the webhook of the spec, once for its key; a webhook that is away is tried again. Without a spec it
+   * is the one that the loop has now: who speaks of an endpoint carries none.
+   */
+  notify(input: { loop: string; n: number | null; specDigest: Digest | null; notice: Notice }): Promise<void>;
 }
 
 /** `data`, on the cpu queue. */

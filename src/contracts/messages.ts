@@ -311,6 +311,10 @@ export interface EndpointState {
   ending: RolloutEnding | null;
   /** The last time that somebody moved the desired state by hand. */
   adopted: { by: string; reason: string; model: Digest | null; atMs: number } | null;
+  /** What whoever is on call has not heard yet, oldest first; `loop` is the one whose webhook hears it. */
+  notices?: { loop: string; notice: Notice }[];
+  /** The loop that asked for a rollout last: its webhook hears of what happens without a cycle. */
+  lastLoop?: string;
   /** The newest desired state that this workflow wrote or adopted. */
   desired: RefPosition | null;
   generation: number;

@@ -4,36 +4,41 @@ import type { Notice } from '../contracts/messages.ts';
 import { notifying } from './proxies.ts';
 import { rootCause } from './root-cause.ts';
 
+/** Whose news it is, and the spec whose webhook hears it; null: the one that the loop has now. */
+export interface Whose {
+  loop: string;
+  n: number | null;
+  specDigest: Digest | null;
+}
+
 /**
  * Tells whoever is on call, beside whatever else goes on: a webhook that is away for hours holds nothing up. One notice at
  * a time: a newer one takes the place of one that nobody has heard yet. A notice that a closing run takes along is rung
  * again by the next run, under the same key.
  */
 export class Bell {
-  private readonly whose: { loop: string; n: number | null };
   private ringing: { key: string; scope: CancellationScope } | null = null;
-
-  constructor(whose: { loop: string; n: number | null }) {
-    this.whose = whose;
-  }
 
   get isRinging(): boolean {
     return this.ringing !== null;
   }
 
   /** @param heard is called when the notice went out, or was given up after a day */
-  ring(specDigest: Digest, notice: Notice, heard: () => void = () => undefined): void {
+  ring(whose: Whose, notice: Notice, heard: () => void = () => undefined): void {
     if (this.ringing?.key === notice.key) return;
     this.silence();
     const ringing = { key: notice.key, scope: new CancellationScope({ cancellable: true }) };
     this.ringing = ringing;
     ringing.scope
-      .run(() =>
-        notifying.notify.executeWithOptions({ summary: notice.event }, [{ ...this.whose, specDigest, notice }]),
-      )
+      .run(() => notifying.notify.executeWithOptions({ summary: notice.event }, [{ ...whose, notice }]))
       .catch((error: unknown) => {
         if (isCancellation(error)) throw error;
-        log.warn('nobody was notified', { ...this.whose, event: notice.event, problem: rootCause(error) });
+        log.warn('nobody was notified', {
+          loop: whose.loop,
+          n: whose.n,
+          event: notice.event,
+          problem: rootCause(error),
+        });
       })
       .then(heard)
       .catch(() => undefined)

@@ -32,7 +32,7 @@ export async function retrainCycle(input: CycleInput): Promise<CycleResult> {
   let ending: Ending;
   try {
     plan = await control.beginCycle(input);
-    ending = await stepsTwoToSeven({ cycle, plan, known, bell: new Bell({ loop: input.loop, n: input.n }) });
+    ending = await stepsTwoToSeven({ cycle, plan, known, bell: new Bell() });
   } catch (error) {
     ending = isCancellation(error)
       ? { outcome: 'cancelled', detail: 'cancelled by an operator' }

@@ -4,11 +4,13 @@ import {
   continueAsNew,
   getExternalWorkflowHandle,
   isCancellation,
+  patched,
   setCurrentDetails,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { EndpointInput } from '../contracts/messages.ts';
 import { showAttention } from './attention.ts';
+import { Bell } from './bell.ts';
 import { apply, GlassBroken } from './endpoint/desired.ts';
 import { load } from './endpoint/load.ts';
 import { hearEndpointMessages } from './endpoint/messages.ts';
@@ -29,10 +31,12 @@ import { rootCause } from './root-cause.ts';
 export async function endpoint(input: EndpointInput): Promise<void> {
   const machine = new EndpointMachine(input.endpoint, input.state ?? initialEndpointState());
   const { state } = machine;
+  const bell = new Bell();
   hearEndpointMessages(machine);
 
   while (true) {
     show(machine);
+    tellWhoIsOnCall(machine, bell);
     try {
       await nextStep(machine);
     } catch (error) {
@@ -42,6 +46,7 @@ export async function endpoint(input: EndpointInput): Promise<void> {
       else machine.block(rootCause(error), Date.now());
     }
     if (workflowInfo().continueAsNewSuggested && !state.candidate) {
+      await condition(() => !bell.isRinging, '10s');
       await condition(allHandlersFinished);
       await continueAsNew<typeof endpoint>({ endpoint: input.endpoint, state });
     }
@@ -76,6 +81,19 @@ async function tellCycle({ state }: EndpointMachine): Promise<void> {
   await getExternalWorkflowHandle(replyTo)
     .signal(deployFinishedSignal, message)
     .catch(() => undefined);
+}
+
+/** What no cycle tells, since it has ended. A notice that a closing run takes along is rung again by the next. */
+function tellWhoIsOnCall(machine: EndpointMachine, bell: Bell): void {
+  const [next] = machine.notices;
+  if (!next) return bell.silence();
+  // Endpoints that were begun by older code told nobody.
+  if (!patched('endpoint-tells-who-is-on-call')) return;
+  const { loop, notice } = next;
+  bell.ring({ loop, n: null, specDigest: null }, notice, () => {
+    machine.heard(notice.key);
+    tellWhoIsOnCall(machine, bell);
+  });
 }
 
 function show({ endpoint: name, state }: EndpointMachine): void {

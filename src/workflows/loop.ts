@@ -32,7 +32,7 @@ import { rootCause } from './root-cause.ts';
  */
 export async function retrainingLoop(input: LoopInput): Promise<void> {
   const machine = new LoopMachine(input.loop, input.state ?? initialLoopState(input.specDigest));
-  const bell = new Bell({ loop: input.loop, n: null });
+  const bell = new Bell();
   const messages = hearLoopMessages(machine);
   /** Children do not follow a continue-as-new: what became of the cycle meanwhile? */
   let looksAfterCycle = input.state !== undefined;
@@ -95,7 +95,7 @@ export async function retrainingLoop(input: LoopInput): Promise<void> {
   function tellWhoIsOnCall(): void {
     const notice = noticeOf(machine, Date.now());
     if (!notice) return;
-    bell.ring(machine.state.specDigest, notice, () => {
+    bell.ring({ loop: input.loop, n: null, specDigest: machine.state.specDigest }, notice, () => {
       machine.state.toldKey = notice.key;
       // Another one may have become due meanwhile.
       messages.changed();

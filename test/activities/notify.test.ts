@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createNotifyActivities } from '../../src/activities/notify.ts';
 import type { NotifyActivities } from '../../src/contracts/activities.ts';
 import type { NotifyEvent } from '../../src/contracts/messages.ts';
+import { refNames } from '../../src/contracts/names.ts';
 import { House, run } from './house.ts';
 
 describe('the webhook', () => {
@@ -67,6 +68,21 @@ describe('the webhook', () => {
     assert.equal(posts.length, 1);
     await notify('parked', 'cycle/spam/1/run/2');
     assert.equal(posts.length, 2, 'parked again is news again');
+  });
+
+  it('is the one that the loop has now, where who speaks of it carries no spec', async () => {
+    const notice = { key: 'endpoint/mail/blocked/7', event: 'parked' as const, text: 'it waits', command: null };
+    await run(notices.notify, { loop: 'spam', n: null, specDigest: null, notice });
+    assert.deepEqual(posts, [], 'a loop that nobody has applied');
+    const digest = await house.apply({ notify: { on: ['parked'], webhook: { secret: 'oncall' } } });
+    const why = { operation: 'apply', by: 'ann', reason: 'first' };
+    const name = refNames.loopSpec('spam');
+    await house.store.refs.compareAndSet(name, await house.store.refs.read(name), digest, why);
+    await run(notices.notify, { loop: 'spam', n: null, specDigest: null, notice });
+    assert.deepEqual(
+      posts.map(({ key }) => key),
+      ['endpoint/mail/blocked/7'],
+    );
   });
 
   it('gets nothing that the spec does not ask for', async () => {

@@ -33,7 +33,7 @@ export function show(cycle: CycleMachine): void {
 export function tell({ cycle, plan, bell }: CycleRun, event: NotifyEvent, text: string, command: string | null): void {
   const { workflowId, runId } = workflowInfo();
   const key = `${workflowId}/${runId}/${cycle.nextNotice()}`;
-  bell.ring(plan.specDigest, { key, event, text, command });
+  bell.ring({ loop: plan.loop, n: plan.n, specDigest: plan.specDigest }, { key, event, text, command });
 }
 
 /** Waits without a deadline for the one who can repair it. */

@@ -5,6 +5,7 @@ import type {
   DeployFinished,
   DeployRequest,
   EndpointState,
+  NotifyEvent,
   Request,
   RolloutEnding,
   ShadowRequest,
@@ -17,6 +18,9 @@ import { unfreezeCommand } from './endpoint-status.ts';
 
 /** What the endpoint does next; the workflow only carries it out. */
 export type EndpointStep = 'tell' | 'waitForPerson' | 'load' | 'end' | 'rollBack' | 'apply' | 'rollOut' | 'idle';
+
+/** A webhook that is away for days hears the newest. */
+const longestQueue = 20;
 
 export function initialEndpointState(): EndpointState {
   return {
@@ -74,6 +78,8 @@ export class EndpointMachine {
   block(reason: string, nowMs: number): void {
     this.state.blocked = { reason, sinceMs: nowMs };
     this.state.loaded = false;
+    const text = `the endpoint ${this.endpoint} cannot go on: ${reason}; it serves on what it serves`;
+    this.tell('parked', `blocked/${nowMs}`, text);
   }
 
   /**
@@ -122,6 +128,7 @@ export class EndpointMachine {
     return this.answerOnce(requestId, () => {
       const { state } = this;
       const id = request.requestId;
+      state.lastLoop = request.loop;
       const refusal = this.refusalOf(request);
       if (refusal !== null) return { id, state: 'refused', reason: refusal };
       if (state.current?.model === request.model) return { id, state: 'done', reason: 'already serving' };
@@ -161,14 +168,14 @@ export class EndpointMachine {
     return this.answerOnce(request.requestId, () => {
       const id = workflowIds.endpoint(this.endpoint);
       if (this.state.candidate) {
-        this.state.blocked = null;
+        this.unblock();
         this.abort = { outcome: 'rolledBack', reason: request.reason, by: request.by };
         return { id, state: 'started', reason: `version ${this.state.candidate.version} loses its canary traffic` };
       }
       const target = this.state.stable;
       if (!target || target.model === this.state.current?.model)
         return { id, state: 'refused', reason: 'there is no other version to roll back to' };
-      this.state.blocked = null;
+      this.unblock();
       this.state.rollbackAsked = { requestId: request.requestId, by: request.by, reason: request.reason };
       return { id, state: 'started', reason: `back to version ${target.version}` };
     });
@@ -189,7 +196,7 @@ export class EndpointMachine {
     return this.answerOnce(request.requestId, () => {
       const id = workflowIds.endpoint(this.endpoint);
       const { blocked, frozen } = this.state;
-      this.state.blocked = null;
+      this.unblock();
       if (frozen) this.setFrozen(null);
       if (blocked) return { id, state: 'done', reason: 'it tries again' };
       return { id, state: 'done', reason: frozen ? 'the next version may be rolled out' : 'was not frozen' };
@@ -284,6 +291,8 @@ export class EndpointMachine {
     state.current = { ...state.stable, sinceMs: nowMs };
     state.probation = null;
     const { model, modelName } = loser;
+    const where = `version ${loser.version} on ${this.endpoint} was rolled back to version ${state.current.version}`;
+    this.tell('rolledBack', `rolled-back/${requestId}`, `${where}: ${reason} (${by})`);
     this.barAndFreeze(model, { by, reason, at: isoOf(nowMs) });
     // The rollout's own cycle ended when it reached 100 %: nobody waits for this outcome.
     this.end({
@@ -298,6 +307,31 @@ export class EndpointMachine {
     if (!ending?.request) return;
     this.finish(ending.request, { outcome: ending.outcome, reason: ending.reason, deployment });
     ending.request = null;
+  }
+
+  /** Whoever is on call has heard it. */
+  heard(key: string): void {
+    this.state.notices = this.notices.filter(({ notice }) => notice.key !== key);
+  }
+
+  /** What nobody has heard yet, oldest first. */
+  get notices(): NonNullable<EndpointState['notices']> {
+    return this.state.notices ?? [];
+  }
+
+  /** Repaired before it was heard is no news any more. */
+  private unblock(): void {
+    this.state.blocked = null;
+    this.state.notices = this.notices.filter(({ notice }) => notice.event !== 'parked');
+  }
+
+  /** For what no cycle tells. An endpoint that no loop has asked for anything has nobody to tell. */
+  private tell(event: NotifyEvent, about: string, text: string): void {
+    const { lastLoop: loop } = this.state;
+    if (loop === undefined) return;
+    const key = `${workflowIds.endpoint(this.endpoint)}/${about}`;
+    const command = unfreezeCommand(this.endpoint);
+    this.state.notices = [...this.notices, { loop, notice: { key, event, text, command } }].slice(-longestQueue);
   }
 
   private end(ending: RolloutEnding): void {
