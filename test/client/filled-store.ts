@@ -5,7 +5,7 @@ import type { LoopFileContent } from '../../src/client/loop-file.ts';
 import type { Digest } from '../../src/contracts/digest.ts';
 import { DesiredState } from '../../src/contracts/endpoint.ts';
 import { AppliedLoop } from '../../src/contracts/loop-spec.ts';
-import type { CycleReport, MetricValue, RowOutcome } from '../../src/contracts/manifests.ts';
+import type { CycleReport, MetricValue, PairedLatency, RowOutcome } from '../../src/contracts/manifests.ts';
 import { refNames } from '../../src/contracts/names.ts';
 import { GateSpec } from '../../src/contracts/verdict.ts';
 import { computeMetrics } from '../../src/stats/metrics.ts';
@@ -95,6 +95,10 @@ export async function fillStore(store: Store, content: LoopFileContent): Promise
       },
       ...{ sizeBytes: 7, run, dataset },
     } as const);
+    const before = versions.at(-1);
+    const latencyAgainst: PairedLatency[] = before
+      ? [{ other: before.model, rowsPerBlock: 100, blocks: blocksAsFastAsEachOther }]
+      : [];
     const metrics = computeMetrics(outcomes, meaning);
     const evaluation = await putManifest(store, {
       ...{
@@ -107,10 +111,12 @@ export async function fillStore(store: Store, content: LoopFileContent): Promise
         slices: {},
       },
       outcomes: await store.blobs.put(Readable.from(outcomes.map((o) => Buffer.from(`${JSON.stringify(o)}\n`)))),
-      ...{ rowCount: rows, latency, sizeBytes: 7, servable: true },
+      ...{ rowCount: rows, latency, latencyAgainst, sizeBytes: 7, servable: true },
     } as const);
-    const judged: JudgedModel = { outcomes, latency, sizeBytes: 7, servable: true };
-    const before = versions.at(-1);
+    const judged: JudgedModel = {
+      ...{ outcomes, latency, sizeBytes: 7, servable: true },
+      latencyAgainst: latencyAgainst[0] ? { champion: latencyAgainst[0] } : {},
+    };
     const verdict = decideVerdict({ gate, candidate: judged, ...(before && { champion: before.judged }), ...meaning });
     const verdictDigest = await putManifest(store, {
       ...{ kind: 'Verdict', parents: [model], createdAt: at(10 * n + 2), candidate: model },
@@ -174,6 +180,12 @@ export const desired = (generation: number, model: Digest): DesiredState => ({
   generation,
   variants: [{ name: 'current', model, weight: 100, shadow: false }],
   frozen: null,
+});
+
+/** Now one model is a little faster, now the other. */
+const blocksAsFastAsEachOther: PairedLatency['blocks'] = Array.from({ length: 20 }, (_, i) => {
+  const [one, other] = i % 2 === 0 ? [0, i / 100] : [i / 100, 0];
+  return { p50: [2 + one, 2 + other], p95: [5 + one, 5 + other], p99: [9 + one, 9 + other] };
 });
 
 function outcomesWithErrorEvery(every: number): RowOutcome[] {
