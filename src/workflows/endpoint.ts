@@ -86,7 +86,10 @@ async function tellCycle({ state }: EndpointMachine): Promise<void> {
 /** What no cycle tells, since it has ended. A notice that a closing run takes along is rung again by the next. */
 function tellWhoIsOnCall(machine: EndpointMachine, bell: Bell): void {
   const [next] = machine.notices;
-  if (!next) return bell.silence();
+  if (!next) {
+    bell.silence();
+    return;
+  }
   // Endpoints that were begun by older code told nobody.
   if (!patched('endpoint-tells-who-is-on-call')) return;
   const { loop, notice } = next;

@@ -6,11 +6,22 @@ import type { LoopSpec } from '../../../src/contracts/loop-spec.ts';
 
 export const loopFile = fileURLToPath(new URL('../loop.yaml', import.meta.url));
 
-/** Applies `loop.yaml` as it is, except that its feed reads the replay's clock. */
-export async function applyMailLoop(goto3: Goto3, clockFile: string, by: string): Promise<LoopSpec> {
+/** What differs from a loop of today: its surroundings, and for an incident its training program. */
+export interface ReplayedLoop {
+  /** The feed's environment: where it reads the data's clock, and whose labels are swapped. */
+  feed: Readonly<Record<string, string>>;
+  train?: { program: string[]; env: Record<string, string>; hyperparameters: Record<string, number> };
+}
+
+/** Applies `loop.yaml` as it is, except for what the replay has to know of. */
+export async function applyMailLoop(goto3: Goto3, { feed, train }: ReplayedLoop, by: string): Promise<LoopSpec> {
   const { file, folder } = await readLoopFile(loopFile);
-  const data = file.data as Record<string, unknown>;
-  const replayed = { ...file, data: { ...data, env: { ...(data.env as object), MAIL_CLOCK: clockFile } } };
+  const { data, train: asWritten } = file as { data: { env?: object }; train: object };
+  const replayed = {
+    ...file,
+    data: { ...data, env: { ...data.env, ...feed } },
+    train: { ...asWritten, ...train },
+  };
   const spec = checkLoop(loopFile, replayed);
   await applyLoop(goto3, { file: replayed, spec, folder }, { by, reason: 'replay of the mail of 2002' });
   return spec;

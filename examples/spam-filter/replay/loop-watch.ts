@@ -3,7 +3,7 @@ import { Goto3Error } from '../../../src/client/errors.ts';
 import type { CycleStatus, LoopStatus } from '../../../src/contracts/messages.ts';
 import { until } from './until.ts';
 
-/** Nobody sits beside the replay to approve, retry or resume. */
+/** Somebody has to approve, retry or resume, and nobody sits beside the replay. */
 export class NeedsPerson extends Goto3Error {
   override readonly name = 'NeedsPerson';
 }
@@ -12,6 +12,8 @@ export interface LoopWatchOptions {
   loop: string;
   signal: AbortSignal;
   onCycle: (status: CycleStatus) => void;
+  /** Says what a cycle waits for; without one the wait ends with `NeedsPerson`. Asked once for each thing. */
+  operator?: ((waiting: CycleStatus) => Promise<void>) | undefined;
 }
 
 const lookEveryMs = 250;
@@ -27,8 +29,9 @@ const silenceMs = 60_000;
 export async function untilLoopIsIdle(
   goto3: Goto3,
   announcedAtMs: number,
-  { loop, signal, onCycle }: LoopWatchOptions,
+  { loop, signal, onCycle, operator }: LoopWatchOptions,
 ): Promise<LoopStatus> {
+  let answeredSinceMs: number | undefined;
   let heardAtMs = Date.now();
   const statusOfLoop = async (): Promise<LoopStatus | undefined> => {
     try {
@@ -63,12 +66,19 @@ export async function untilLoopIsIdle(
   const look = async (): Promise<LoopStatus | undefined> => {
     const status = await statusOfLoop();
     if (!status) return undefined;
-    const { running, paused, queued, dataAskedAtMs } = status;
+    const { running, state, paused, queued, dataAskedAtMs } = status;
     if (paused) throw new NeedsPerson(`the loop is paused by ${paused.by}: ${paused.reason}`);
-    if (!running) return !queued && (dataAskedAtMs ?? 0) >= announcedAtMs ? status : undefined;
+    // Between a number that is taken and a cycle that runs there is neither: the loop says that it is at work.
+    if (!running) return state !== 'running' && !queued && (dataAskedAtMs ?? 0) >= announcedAtMs ? status : undefined;
     askCycle(running.n);
-    if (cycle?.n === running.n && cycle.command)
-      throw new NeedsPerson(`cycle ${cycle.n} waits for a person: ${cycle.waitsFor}\n${cycle.command}`);
+    if (cycle?.n === running.n && cycle.command) {
+      if (!operator) throw new NeedsPerson(`cycle ${cycle.n} waits for a person: ${cycle.waitsFor}\n${cycle.command}`);
+      // What was seen last may be older than what was said.
+      if (cycle.sinceMs !== answeredSinceMs) {
+        answeredSinceMs = cycle.sinceMs;
+        await operator(cycle);
+      }
+    }
     return undefined;
   };
   try {

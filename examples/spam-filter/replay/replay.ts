@@ -9,11 +9,12 @@ import { replayStart, writeClock } from '../clock.ts';
 import { labelDelayMs } from '../feed-rows.ts';
 import type { MailRow } from '../mail.ts';
 import type { ReplayWeek } from '../weeks.ts';
-import { applyMailLoop } from './apply-mail-loop.ts';
+import { applyMailLoop, type ReplayedLoop } from './apply-mail-loop.ts';
 import { askAboutMails, featuresOf, type Unanswered } from './ask-endpoint.ts';
 import { untilLoopIsIdle } from './loop-watch.ts';
 import { frozenVariant, RecordedAnswers } from './recorded-answers.ts';
 import { RolloutTraffic } from './rollout-traffic.ts';
+import type { EndedCycle, ReplayScript } from './script.ts';
 import { until } from './until.ts';
 import { type WeekFigures, weekFigures } from './week-figures.ts';
 
@@ -26,12 +27,17 @@ export interface ReplayOptions {
   weeks: readonly ReplayWeek[];
   /** Absolute path; the replay moves the data's time by it. */
   clockFile: string;
-  /** Background requests per second while a canary runs. */
-  ratePerSecond: number;
+  /** Absolute path; whose labels are swapped is what a script writes there. */
+  poisonFile: string;
+  train?: ReplayedLoop['train'];
+  /** Background requests per second while a canary runs; null: somebody else sends them. */
+  ratePerSecond: number | null;
   /** Who applies the loop, for the record. */
   by: string;
   signal: AbortSignal;
   progress: ReplayProgress;
+  /** What goes wrong, and what a person does about it. */
+  script?: ReplayScript;
 }
 
 /** Told as it happens; nothing is decided by it. */
@@ -67,11 +73,13 @@ const loadsWithinMs = 60_000;
  * @throws NeedsPerson, Goto3Error; the signal's reason
  */
 export async function replayMail(options: ReplayOptions): Promise<Replayed> {
-  const { goto3, endpointUrl, mails, clockFile, by, signal, progress, ratePerSecond } = options;
+  const { goto3, endpointUrl, mails, clockFile, poisonFile, train, by, signal, progress, ratePerSecond } = options;
+  const script = options.script ?? {};
   progress.begin(`first cycle, mail before ${dayOf(replayStart)}`);
   await writeClock(clockFile, replayStart);
   const appliedAtMs = Date.now();
-  const { loop, rollout } = await applyMailLoop(goto3, clockFile, by);
+  const feed = { MAIL_CLOCK: clockFile, MAIL_POISON: poisonFile };
+  const { loop, rollout } = await applyMailLoop(goto3, { feed, ...(train && { train }) }, by);
   if (rollout === 'none') throw new Goto3Error('loop.yaml: expected a rollout to an endpoint');
   const { endpoint } = rollout;
 
@@ -79,17 +87,22 @@ export async function replayMail(options: ReplayOptions): Promise<Replayed> {
   const unanswered: Unanswered[] = [];
   const rows = mailsUpTo(mails, replayStart);
   let lastCycle = 0;
+  /** Mails that arrived up to here have been in a cycle. */
+  let takenUntil = labelledAt(replayStart);
   const trafficEnds = new AbortController();
-  const traffic = new RolloutTraffic({
-    store: goto3.store,
-    endpoint,
-    url: endpointUrl,
-    rows: rows.next,
-    ratePerSecond,
-    signal: AbortSignal.any([signal, trafficEnds.signal]),
-  });
-  const trafficRuns = traffic.run();
-  trafficRuns.catch(() => trafficEnds.abort());
+  const traffic =
+    ratePerSecond === null
+      ? undefined
+      : new RolloutTraffic({
+          store: goto3.store,
+          endpoint,
+          url: endpointUrl,
+          rows: rows.next,
+          ratePerSecond,
+          signal: AbortSignal.any([signal, trafficEnds.signal]),
+        });
+  const trafficRuns = traffic?.run();
+  trafficRuns?.catch(() => trafficEnds.abort());
 
   try {
     await untilIdle(appliedAtMs);
@@ -109,7 +122,7 @@ export async function replayMail(options: ReplayOptions): Promise<Replayed> {
     endpoint,
     weeks: options.weeks.map((week) => weekFigures(week, answers)),
     unanswered,
-    traffic: traffic.total,
+    traffic: traffic?.total ?? { sent: 0, answered: 0, failed: 0, skipped: 0 },
   };
 
   /** The first model goes on as a shadow that never learns: what the loop is measured against. */
@@ -158,28 +171,38 @@ export async function replayMail(options: ReplayOptions): Promise<Replayed> {
   /** Labels that are known by then arrive; the loop is told and does what it wants to do about them. */
   async function moveTimeTo(now: Date, before = ''): Promise<void> {
     progress.now('labels', 'the loop to look at them');
+    const until = labelledAt(now);
+    await script.beforeLabels?.({ cycle: lastCycle + 1, after: takenUntil, until });
     await writeClock(clockFile, now);
     const announcedAtMs = Date.now();
     await goto3.loop(loop).newData();
-    const cycles = await untilIdle(announcedAtMs);
-    progress.end(`${before}${cycles.map(({ n, outcome }) => `cycle ${n} ${outcome}`).join(', ') || 'no cycle'}`);
+    const cycle = await untilIdle(announcedAtMs);
+    if (cycle) takenUntil = until;
+    progress.end(`${before}${cycle ? `cycle ${cycle.n} ${cycle.outcome}` : 'no cycle'}`);
+    if (cycle) await script.afterCycle?.(cycle);
   }
 
-  /** @returns the cycles that ended meanwhile */
-  async function untilIdle(announcedAtMs: number): Promise<{ n: number; outcome: string }[]> {
+  /** @returns the cycle that ended meanwhile */
+  async function untilIdle(announcedAtMs: number): Promise<EndedCycle | undefined> {
     const before = lastCycle;
-    const onCycle = (cycle: CycleStatus): void => progress.now(`cycle ${cycle.n}: ${cycle.stage}`, waitsFor(cycle));
-    const { last } = await untilLoopIsIdle(goto3, announcedAtMs, { loop, signal, onCycle });
+    const onCycle = (cycle: CycleStatus): void => {
+      progress.now(`cycle ${cycle.n}: ${cycle.stage}`, waitsFor(cycle));
+      script.onCycle?.(cycle);
+    };
+    const operator = script.operator?.bind(script);
+    const { last } = await untilLoopIsIdle(goto3, announcedAtMs, { loop, signal, onCycle, operator });
     lastCycle = last?.n ?? 0;
-    return last && last.n > before ? [last] : [];
+    return last && last.n > before ? last : undefined;
   }
 
   function waitsFor({ stage, waitsFor: what }: CycleStatus): string {
-    const sent = traffic.current?.sent;
+    const sent = traffic?.current?.sent;
     return stage === 'rollout' && sent !== undefined ? `${what}; ${sent} background requests so far` : what;
   }
 }
 
+/** The newest mail whose label is known at a time arrived at this one. */
+const labelledAt = (now: Date): string => new Date(now.getTime() - labelDelayMs).toISOString();
 const dayOf = (date: Date): string => date.toISOString().slice(0, 10);
 
 /** Mails that have been seen by a time, round and round. */

@@ -5,6 +5,7 @@ import { define, runs } from './command.ts';
 interface Options {
   weeks?: string;
   rate: string;
+  poisonCycle?: string;
   keep?: boolean;
   home?: string;
 }
@@ -18,18 +19,24 @@ export function registerDemo(program: Command): void {
       'demo                              eleven weeks of mail in a few minutes; tables and a chart at the end',
       'demo --weeks 2                    the first two weeks',
       'demo --keep                       stay up at the end: look around in the Web UI, then Ctrl-C',
+      'demo --poison-cycle 5             all new labels of cycle 5 are swapped: it parks, and shows what to type',
       'demo --json > demo.json           the result as one JSON document, progress on stderr',
     ],
   )
     .option('--weeks <n>', 'only the first n weeks of the replay')
     .option('--rate <n>', 'background requests per second while a canary runs', '300')
+    .option(
+      '--poison-cycle <n>',
+      'swap every label that is new in this cycle (2 or later: it takes a champion to notice)',
+    )
     .option('--keep', 'stay up after the end, until Ctrl-C')
     .option('--home <folder>', 'state folder, emptied at the start (default: demo in the state folder)')
     .action(
-      runs<Options>(async (session, { weeks, rate, keep, home }) => {
+      runs<Options>(async (session, { weeks, rate, poisonCycle, keep, home }) => {
         const options = {
           rate: wholeNumber('--rate', rate),
           ...(weeks !== undefined && { weeks: wholeNumber('--weeks', weeks) }),
+          ...(poisonCycle !== undefined && { poisonCycle: wholeNumber('--poison-cycle', poisonCycle, 2) }),
           ...(keep !== undefined && { keep }),
           ...(home !== undefined && { home }),
         };
@@ -40,9 +47,9 @@ export function registerDemo(program: Command): void {
     );
 }
 
-function wholeNumber(option: string, text: string): number {
+function wholeNumber(option: string, text: string, least = 1): number {
   const value = Number(text);
-  if (!/^\d+$/.test(text) || value < 1 || !Number.isSafeInteger(value))
-    throw new InvalidArgument(`${option} ${JSON.stringify(text)}: expected a whole number of 1 or more`);
+  if (!/^\d+$/.test(text) || value < least || !Number.isSafeInteger(value))
+    throw new InvalidArgument(`${option} ${JSON.stringify(text)}: expected a whole number of ${least} or more`);
   return value;
 }

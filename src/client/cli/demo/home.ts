@@ -18,6 +18,8 @@ export interface DemoHome {
   layout: StateLayout;
   /** The data's time; see examples/spam-filter/clock.ts. */
   clockFile: string;
+  /** Whose labels are swapped; see examples/spam-filter/poison.ts. */
+  poisonFile: string;
   resultFile: string;
   chartFile: string;
   /** Lets the next demo have the folder. */
@@ -46,6 +48,7 @@ export async function freshHome(path: string): Promise<DemoHome> {
   return {
     layout,
     clockFile: join(home, 'clock.json'),
+    poisonFile: join(home, 'poison.json'),
     resultFile: join(home, 'result.json'),
     chartFile: join(home, 'demo.svg'),
     release: lock.release,

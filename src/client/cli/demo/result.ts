@@ -3,6 +3,7 @@ import { type RecallPower, recallPower } from '../../../../examples/spam-filter/
 import { pooled, type WeekFigures } from '../../../../examples/spam-filter/replay/week-figures.ts';
 import type { TrafficCounts } from '../../../serving/traffic.ts';
 import type { CycleFigures } from './cycle-figures.ts';
+import { type Poisoning, poisonProblem } from './poison.ts';
 
 /** All that a run of the demo found; `--json` prints it, and `result.json` keeps it. */
 export interface DemoResult {
@@ -22,6 +23,8 @@ export interface DemoResult {
   pooled: Omit<WeekFigures, 'start'>;
   recall: RecallPower | null;
   backgroundTraffic: TrafficCounts & { ratePerSecond: number };
+  /** Null without `--poison-cycle`. */
+  poisoning: Poisoning | null;
   /** Why the command exits 1; empty when all went well. */
   problems: string[];
 }
@@ -45,6 +48,7 @@ export interface Findings {
   unanswered: readonly Unanswered[];
   traffic: TrafficCounts;
   ratePerSecond: number;
+  poisoning?: Poisoning | null;
 }
 
 export function demoResult(findings: Findings): DemoResult {
@@ -66,11 +70,12 @@ export function demoResult(findings: Findings): DemoResult {
     pooled: pooled(weeks),
     recall: recallPower(weeks),
     backgroundTraffic: { ...traffic, ratePerSecond },
+    poisoning: findings.poisoning ?? null,
     problems: problemsOf(findings),
   };
 }
 
-function problemsOf({ cycles, weeks, unanswered, traffic }: Findings): string[] {
+function problemsOf({ cycles, weeks, unanswered, traffic, poisoning }: Findings): string[] {
   const problems = cycles
     .filter(({ outcome }) => !normalOutcomes.includes(outcome))
     .map(({ cycle, outcome, detail }) => `cycle ${cycle} ended as ${outcome}: ${detail}`);
@@ -80,5 +85,7 @@ function problemsOf({ cycles, weeks, unanswered, traffic }: Findings): string[] 
   if (frozen.mails !== loop.mails)
     problems.push(`the frozen model answered ${frozen.mails} mails and the loop ${loop.mails}: not the same mails`);
   if (traffic.failed > 0) problems.push(`${traffic.failed} of ${traffic.sent} background requests failed`);
+  const unseen = poisoning && poisonProblem(poisoning);
+  if (unseen) problems.push(unseen);
   return problems;
 }

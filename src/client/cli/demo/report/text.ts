@@ -3,6 +3,7 @@ import { formatDuration } from '../../../../contracts/units.ts';
 import { type Output, sections } from '../../output.ts';
 import { count, plural } from '../../words.ts';
 import type { CycleFigures } from '../cycle-figures.ts';
+import type { Poisoning } from '../poison.ts';
 import type { DemoResult } from '../result.ts';
 import { blockedChart } from './chart.ts';
 import { decisionsTable, timesTable, weeksTable } from './tables.ts';
@@ -13,6 +14,7 @@ export function resultText(result: DemoResult, { paint, width }: Pick<Output, 'p
   return sections(
     [
       ['Cycles', [decisionsTable(result.cycles, look), ...heldBack(result.cycles)].join('\n')],
+      ['Poison', result.poisoning ? poisonText(result.poisoning) : ''],
       ['Seconds', timesTable(result, look)],
       ['Weeks: good mails wrongly blocked, spam missed', `${weeksTable(result, look)}\n\n${notes(result)}`],
       ['Good mails wrongly blocked', blockedChart(result.weeks, { paint, columns: Math.min(100, width ?? 100) })],
@@ -28,6 +30,13 @@ const heldBack = (cycles: readonly CycleFigures[]): string[] =>
   cycles
     .filter(({ outcome }) => outcome !== 'deployed')
     .map(({ cycle, outcome, detail }) => `Cycle ${cycle}, ${outcome}: ${detail}`);
+
+function poisonText({ cycle, swapped, heldBack, typed }: Poisoning): string {
+  const swappedLabels = `All ${count(swapped)} labels that were new in cycle ${cycle} were swapped, in training and hold-out alike.`;
+  return heldBack === null
+    ? `${swappedLabels} Nothing held them back.`
+    : `${swappedLabels}\nHeld back before training: ${heldBack}\nTyped: ${typed}`;
+}
 
 function notes({ weeks, recall, backgroundTraffic: { sent, ratePerSecond, failed } }: DemoResult): string {
   const lines = [
