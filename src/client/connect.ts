@@ -1,5 +1,6 @@
 import { Client, Connection } from '@temporalio/client';
 import { readAddresses } from '../stack/addresses.ts';
+import { openDataConverter } from '../stack/data-converter.ts';
 import { type Environment, readEnvironment } from '../stack/environment.ts';
 import { stateLayout } from '../stack/layout.ts';
 import { openStore } from '../store/open.ts';
@@ -32,7 +33,7 @@ export interface Goto3 {
 
 /**
  * Connects to Temporal and the store: what `TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE` and `GOTO3_STORE` say, else the embedded
- * stack of `GOTO3_HOME` or of the current folder. @throws NoServer
+ * stack of `GOTO3_HOME` or of the current folder. @throws NoServer, or InvalidInput for a codec key that is not set
  */
 export async function connect({
   environment = readEnvironment(),
@@ -45,6 +46,7 @@ export async function connect({
     throw new NoServer(
       `no stack was ever started in ${environment.home}: goto3 up does, GOTO3_HOME names another folder, TEMPORAL_ADDRESS another server`,
     );
+  const dataConverter = await openDataConverter(environment);
   const connection = await Connection.connect({ address, connectTimeout: connectWithinMs }).catch((error: unknown) => {
     throw new NoServer(`no Temporal server answers at ${address}: start one with goto3 up, or set TEMPORAL_ADDRESS`, {
       cause: error,
@@ -53,6 +55,7 @@ export async function connect({
   const temporal = new Client({
     connection,
     namespace: environment.temporalNamespace,
+    dataConverter,
     // An ended workflow would still answer, with what was true then.
     workflow: { queryRejectCondition: 'NOT_OPEN' },
   });

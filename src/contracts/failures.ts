@@ -19,6 +19,12 @@ export const failureTypes = {
   refused: 'Refused',
   notYet: 'NotYet',
   loopNotApplied: 'LoopNotApplied',
+  /** An encoded payload, and a process without its key: one that has it reads it, so a retry may succeed. */
+  codecKeyMissing: 'CodecKeyMissing',
+  /** An encoded payload that was changed, or is from another namespace. */
+  payloadRefused: 'PayloadRefused',
+  /** A model whose signature is missing or does not hold, where the policy wants one. */
+  signatureRefused: 'SignatureRefused',
 } as const;
 export type FailureType = (typeof failureTypes)[keyof typeof failureTypes];
 

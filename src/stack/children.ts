@@ -81,6 +81,6 @@ const lockFile = fileURLToPath(new URL('../../package-lock.json', import.meta.ur
 export function codeDigest(folder: string = sourceFolder, lock: string = lockFile): string {
   const hash = createHash('sha256').update(process.version).update(readFileSync(lock));
   for (const file of (readdirSync(folder, { recursive: true }) as string[]).sort())
-    if (/\.(ts|mjs|js|json)$/.test(file)) hash.update(`\0${file}\0`).update(readFileSync(join(folder, file)));
+    if (/\.(ts|mjs|cjs|js|json)$/.test(file)) hash.update(`\0${file}\0`).update(readFileSync(join(folder, file)));
   return hash.digest('hex');
 }

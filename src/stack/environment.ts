@@ -32,6 +32,21 @@ export const environmentVariables = [
     fallback: 'the embedded server',
   },
   { name: 'TEMPORAL_NAMESPACE', meaning: 'Temporal namespace', fallback: 'default' },
+  {
+    name: 'GOTO3_CODEC_KEYS',
+    meaning: 'Ids of payload keys, the first encodes, all decode (docs/security.md)',
+    fallback: 'payloads are not encoded',
+  },
+  {
+    name: 'GOTO3_SIGNING',
+    meaning: 'File of who may sign models (docs/security.md)',
+    fallback: '<GOTO3_HOME>/signing.yaml',
+  },
+  {
+    name: 'GOTO3_BUILD_ID',
+    meaning: 'Turns worker versioning on, under this build id (docs/versions.md)',
+    fallback: 'workers are not versioned',
+  },
   { name: 'NO_COLOR', meaning: 'Set to anything: no colours (no-color.org)', fallback: 'colours on a terminal' },
   { name: 'CI', meaning: 'Set to anything but "false": plain lines, no live view', fallback: 'unset' },
 ] as const;
@@ -50,6 +65,12 @@ export interface Environment {
   /** Set when the user brings their own Temporal server. */
   readonly temporalAddress: string | undefined;
   readonly temporalNamespace: string;
+  /** Ids of payload keys; the first one encodes. Empty: payloads are not encoded. */
+  readonly codecKeys: readonly string[];
+  /** Absolute path of the signing policy, which need not exist. */
+  readonly signingFile: string;
+  /** Set when workers are versioned. */
+  readonly buildId: string | undefined;
   /** NO_COLOR is not set; whether there is a terminal is for the printer to find out. */
   readonly color: boolean;
   readonly ci: boolean;
@@ -71,6 +92,12 @@ export function readEnvironment(variables: NodeJS.ProcessEnv = process.env, cwd:
     temporalCli: cli === undefined ? undefined : resolve(cwd, cli),
     temporalAddress: read('TEMPORAL_ADDRESS'),
     temporalNamespace: read('TEMPORAL_NAMESPACE') ?? 'default',
+    codecKeys: (read('GOTO3_CODEC_KEYS') ?? '')
+      .split(',')
+      .map((id) => id.trim())
+      .filter((id) => id !== ''),
+    signingFile: resolve(cwd, read('GOTO3_SIGNING') ?? join(home, 'signing.yaml')),
+    buildId: read('GOTO3_BUILD_ID'),
     color: read('NO_COLOR') === undefined,
     ci: (read('CI') ?? 'false') !== 'false',
     path: (variables.PATH ?? '').split(':').filter((folder) => folder !== ''),

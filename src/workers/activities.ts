@@ -18,11 +18,11 @@ import { findTools } from '../jobs/local/tools.ts';
 import { channelsFromBlobs } from '../jobs/materialise.ts';
 import { type Environment, inheritedEnvironment } from '../stack/environment.ts';
 import { stateLayout } from '../stack/layout.ts';
+import { localSecrets } from '../stack/secrets.ts';
 import { readTargets } from '../stack/targets.ts';
 import type { Store } from '../store/types.ts';
 import { beating } from './beating.ts';
 import type { Logger } from './log.ts';
-import { localSecrets } from './secrets.ts';
 import { slurmRunner } from './slurm.ts';
 
 export interface WorkerContext {

@@ -1,16 +1,10 @@
 import { parseArgs } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
-import {
-  DefaultLogger,
-  NativeConnection,
-  Runtime,
-  Worker,
-  type WorkerOptions,
-  type WorkflowBundleOption,
-} from '@temporalio/worker';
+import { NativeConnection, Runtime, Worker, type WorkerOptions, type WorkflowBundleOption } from '@temporalio/worker';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { hostQueue, type TaskQueue, taskQueues } from '../contracts/names.ts';
 import { readAddresses } from '../stack/addresses.ts';
+import { openDataConverter } from '../stack/data-converter.ts';
 import { readEnvironment } from '../stack/environment.ts';
 import { stateLayout } from '../stack/layout.ts';
 import { freePorts } from '../stack/ports.ts';
@@ -19,7 +13,7 @@ import { createActivities, hostName } from './activities.ts';
 import { failureInterceptor } from './failure-interceptor.ts';
 import { findGpus } from './gpus.ts';
 import { serveHealth } from './health.ts';
-import { createLog, type Logger } from './log.ts';
+import { createLog, type Logger, sdkLogger } from './log.ts';
 import { workflowBundle } from './workflow-bundle.ts';
 
 /** Running activities get this long to save and leave; the SDK's default is 0. */
@@ -50,13 +44,7 @@ async function main(): Promise<void> {
   const [metricsPort] = await freePorts([undefined]);
   const metricsAddress = `127.0.0.1:${metricsPort}`;
   Runtime.install({
-    logger: new DefaultLogger('INFO', ({ level, message, meta }) => {
-      const { error, ...fields } = (meta ?? {}) as { error?: unknown };
-      log[level === 'WARN' ? 'warn' : level === 'ERROR' ? 'error' : 'info'](
-        { ...fields, ...(error instanceof Error && { err: error }) },
-        message,
-      );
-    }),
+    logger: sdkLogger(log, { tellsFailures: environment.codecKeys.length === 0 }),
     telemetryOptions: {
       metrics: {
         prometheus: {
@@ -78,7 +66,8 @@ async function main(): Promise<void> {
   // Compression is pure cost on loopback, and digests are all that travels.
   const native = await NativeConnection.connect({ address });
   const connection = await Connection.connect({ address });
-  const client = new Client({ connection, namespace });
+  const dataConverter = await openDataConverter(environment);
+  const client = new Client({ connection, namespace, dataConverter });
   const store = await openStore(environment.storeUrl);
   const gpus = queue === 'gpu' ? await findGpus() : [];
   const leaving = new AbortController();
@@ -95,16 +84,19 @@ async function main(): Promise<void> {
   const options: WorkerOptions = {
     connection: native,
     namespace,
+    dataConverter,
     taskQueue: taskQueues[queue],
     activities,
     interceptors: { activity: [() => ({ inbound: failureInterceptor })] },
     maxConcurrentActivityTaskExecutions: slots[queue],
     shutdownGraceTime: shutdownGraceMs,
     shutdownForceTime: shutdownGraceMs * 2,
+    // How long a workflow waits for a worker that was killed before another takes it; people's commands wait 10 s.
+    stickyQueueScheduleToStartTimeout: '3s',
     maxHeartbeatThrottleInterval: heartbeatThrottleMs,
   };
   const bundle: WorkflowBundleOption | undefined =
-    queue === 'control' ? await workflowBundle(environment.home) : undefined;
+    queue === 'control' ? await workflowBundle(environment.home, dataConverter) : undefined;
   const workers = [await Worker.create({ ...options, ...(bundle && { workflowBundle: bundle }) })];
   // Local jobs are found again only on the machine that runs them.
   if (queue === 'gpu') workers.push(await Worker.create({ ...options, taskQueue: hostQueue(queue, hostName()) }));

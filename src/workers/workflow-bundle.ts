@@ -4,6 +4,7 @@ import { mkdir, rename, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { DataConverter } from '@temporalio/common';
 import { bundleWorkflowCode } from '@temporalio/worker';
 
 const workflowsPath = fileURLToPath(new URL('../workflows/index.ts', import.meta.url));
@@ -11,7 +12,10 @@ const payloadConverterPath = fileURLToPath(new URL('../workflows/payload-convert
 const sources = ['../workflows/', '../contracts/'].map((folder) => fileURLToPath(new URL(folder, import.meta.url)));
 
 /** The workflows as one bundle, made once per version of their code: bundling costs seconds of CPU, starting should not. */
-export async function workflowBundle(home: string): Promise<{ codePath: string }> {
+export async function workflowBundle(
+  home: string,
+  { failureConverterPath }: Pick<DataConverter, 'failureConverterPath'> = {},
+): Promise<{ codePath: string }> {
   const hash = createHash('sha256').update(
     createRequire(import.meta.url)('@temporalio/workflow/package.json').version as string,
   );
@@ -20,6 +24,7 @@ export async function workflowBundle(home: string): Promise<{ codePath: string }
       .filter((name) => name.endsWith('.ts'))
       .sort())
       hash.update(`\0${file}\0`).update(readFileSync(join(folder, file)));
+  if (failureConverterPath !== undefined) hash.update('\0failures\0').update(readFileSync(failureConverterPath));
   const folder = join(home, 'cache', 'workflow-bundles');
   const codePath = join(folder, `${hash.digest('hex')}.js`);
   if (
@@ -29,7 +34,11 @@ export async function workflowBundle(home: string): Promise<{ codePath: string }
     )
   )
     return { codePath };
-  const { code } = await bundleWorkflowCode({ workflowsPath, payloadConverterPath });
+  const { code } = await bundleWorkflowCode({
+    workflowsPath,
+    payloadConverterPath,
+    ...(failureConverterPath !== undefined && { failureConverterPath }),
+  });
   await mkdir(folder, { recursive: true });
   const unfinished = `${codePath}.${process.pid}`;
   await writeFile(unfinished, code);

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { registerApply } from './commands/apply.ts';
+import { registerCodecServer } from './commands/codec-server.ts';
 import { registerCycle } from './commands/cycle.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerEndpoint } from './commands/endpoint.ts';
@@ -37,4 +38,5 @@ export const commandGroups: readonly ((program: Command) => void)[] = [
   registerStore,
   registerSchedule,
   registerWorker,
+  registerCodecServer,
 ];

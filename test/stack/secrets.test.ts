@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { localSecrets } from '../../src/workers/secrets.ts';
+import { localSecrets } from '../../src/stack/secrets.ts';
 
 describe('local secrets', () => {
   let home: string;
