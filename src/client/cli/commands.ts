@@ -5,6 +5,7 @@ import { registerCycle } from './commands/cycle.ts';
 import { registerDoctor } from './commands/doctor.ts';
 import { registerEndpoint } from './commands/endpoint.ts';
 import { registerFile } from './commands/file.ts';
+import { registerInit } from './commands/init.ts';
 import { registerJob } from './commands/job.ts';
 import { registerLoop } from './commands/loop.ts';
 import { registerModels } from './commands/models.ts';
@@ -26,6 +27,7 @@ export const commandGroups: readonly ((program: Command) => void)[] = [
   registerDemo,
   registerDoctor,
   registerStatus,
+  registerInit,
   registerFile,
   registerApply,
   registerLoop,

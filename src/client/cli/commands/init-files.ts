@@ -1,0 +1,108 @@
+import { readFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { CsvColumns } from './init-csv.ts';
+
+export const templateNames = ['classifier', 'regression', 'slurm'] as const;
+export type TemplateName = (typeof templateNames)[number];
+
+export interface Project {
+  /** Absolute. */
+  folder: string;
+  /** Name of the loop, the model and the endpoint. */
+  name: string;
+  template: TemplateName;
+  python: boolean;
+  columns: CsvColumns;
+}
+
+export interface ProjectFile {
+  path: string;
+  text: string;
+}
+
+const root = fileURLToPath(new URL('../../../../', import.meta.url));
+const templates = join(root, 'templates');
+
+/** What `init` writes, as text; nothing is written here. */
+export async function projectFiles(project: Project): Promise<ProjectFile[]> {
+  const { python, template, folder } = project;
+  const task = template === 'regression' ? 'regression' : 'classifier';
+  const language = python ? 'python' : 'node';
+  const programs = python
+    ? ['feed.py', `${task}/train.py`, `${task}/evaluate.py`, 'test_feed.py', 'requirements.txt']
+    : ['feed.mjs', `${task}/train.ts`, `${task}/evaluate.mts`, 'feed.test.mjs'];
+  const sources: [from: string, to: string][] = [
+    ['shared/loop.yaml', 'loop.yaml'],
+    ...(template === 'slurm' ? [['shared/targets.yaml', 'targets.yaml'] as [string, string]] : []),
+    ...programs.map((file): [string, string] => [`${language}/${file}`, file.split('/').at(-1)!]),
+    ['shared/ci.yml', '.github/workflows/ci.yml'],
+    ['shared/gitignore', '.gitignore'],
+  ];
+  const goto3 = relative(folder, root).split('\\').join('/');
+  const words = { ...wordsOf(project), goto3 };
+  return await Promise.all(
+    sources.map(async ([from, to]) => {
+      const text = await readFile(join(templates, from), 'utf8');
+      // Templates are type-checked where they stand; a project reaches the same modules from its own folder.
+      return { path: to, text: filled(text.replaceAll("'../../../src/", `'${goto3}/src/`), words, to) };
+    }),
+  );
+}
+
+/** Every `{{word}}`, or `'{{word}}'` where the template is a program; `${{` is GitHub's own. @throws Error on a word that nobody gave */
+const filled = (text: string, words: Readonly<Record<string, string>>, file: string): string =>
+  text.replace(/'\{\{(\w+)\}\}'|(?<!\$)\{\{(\w+)\}\}/g, (_, quotedWord: string, plainWord: string) => {
+    const word = quotedWord ?? plainWord;
+    const value = words[word];
+    if (value === undefined) throw new Error(`template of ${file}: nobody gave {{${word}}}`);
+    return value;
+  });
+
+/** JSON text is YAML, JavaScript and Python text too. */
+const quoted = (text: string): string => JSON.stringify(text);
+
+function wordsOf({ name, template, python, columns }: Project): Record<string, string> {
+  const { label, features, idColumn, timeColumn, labels, rows } = columns;
+  const regression = template === 'regression';
+  const [rarest] = labels[0] ?? [''];
+  const commonest = (labels.at(-1)?.[1] ?? rows) / Math.max(1, rows);
+  const hyperparameters = regression
+    ? ['alpha: 1', ...(python ? [] : ['sweeps: 200'])]
+    : python
+      ? ['C: 1']
+      : ['epochs: 300', 'rate: 0.5'];
+  return {
+    name: name,
+    run: python ? '.venv/bin/python' : 'node',
+    feed: python ? 'feed.py' : 'feed.mjs',
+    train: python ? 'train.py' : 'train.ts',
+    evaluate: python ? 'evaluate.py' : 'evaluate.mts',
+    task: regression ? 'regression' : 'classification',
+    label: quoted(label),
+    features: `[${features.map(quoted).join(', ')}]`,
+    idColumn: quoted(idColumn),
+    timeColumn: quoted(timeColumn),
+    hyperparameters: hyperparameters.join(', '),
+    costs: regression ? 'tooLow: 2' : `costly: ${quoted(rarest)}, miss: 3`,
+    metrics: (regression ? regressionGate : classifierGate(commonest)).map((line) => `    ${line}`).join('\n'),
+    runsOn: template === 'slurm' ? 'slurm:lab' : 'local',
+    test: python ? '.venv/bin/python -m unittest' : 'node --test',
+    ciSetup: python ? '      - run: python3 -m venv .venv && .venv/bin/pip install -r requirements.txt\n' : '',
+  };
+}
+
+const regressionGate = [
+  '# Better than always saying the mean, or it does not ship; a ceiling in your own unit says more.',
+  '- { metric: r2, floor: 0 }',
+  '- { metric: rmse, worseBy: 20% }',
+  '# Of the evaluation program.',
+  '- { metric: cost, direction: lower, worseBy: 20% }',
+];
+
+const classifierGate = (commonest: number): string[] => [
+  '# Better than always saying the commonest class, or it does not ship.',
+  `- { metric: accuracy, floor: ${commonest.toFixed(2)}, margin: 5pt }`,
+  '# Of the evaluation program.',
+  '- { metric: cost, direction: lower, worseBy: 30% }',
+];
