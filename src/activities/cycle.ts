@@ -57,6 +57,8 @@ export function createCycleActivities({ store, client }: CycleDeps): CycleActivi
     },
 
     async registerVersion({ plan, candidate, by, reason, byPerson }) {
+      // The last hop before it can serve: where models must be signed, an unsigned one is refused here too.
+      if (store.signing) await getManifest(store, candidate, 'Model');
       const operation = `${plan.loop}/${plan.n}/version`;
       const { entry } = await store.refs.append(refNames.versions(plan.model), candidate, { operation, by, reason });
       if (byPerson) await store.refs.append(refNames.anchor(plan.model), candidate, { operation, by, reason });

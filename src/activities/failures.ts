@@ -12,6 +12,7 @@ const permanent: ReadonlySet<string> = new Set([
   failureTypes.corruptBlob,
   failureTypes.loopNotApplied,
   failureTypes.refused,
+  failureTypes.signatureRefused,
 ]);
 
 /** Errors of the rooms below carry a `type`; here, and only here, they become Temporal's failures. */

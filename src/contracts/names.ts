@@ -49,6 +49,8 @@ export const refNames = {
   pin: (loop: string, n: number): string => `pins/${loop}/${n}`,
   /** The one placement of an attempt; `id` is made from its name. */
   job: (id: string): string => `jobs/${id}`,
+  /** Signatures of a model; the key is the first 40 hex digits of its digest. */
+  signature: (key: string): string => `signatures/${key}`,
   /** A notice that went out; `id` is made from its key. */
   notice: (loop: string, id: string): string => `notices/${loop}/${id}`,
 } as const;

@@ -6,19 +6,29 @@ import { InvalidInput } from './errors.ts';
 import type { Store } from './types.ts';
 
 type Blobs = Pick<Store, 'blobs'>;
+type SigningBlobs = Pick<Store, 'blobs' | 'signing'>;
 export type ManifestOf<K extends Manifest['kind']> = Extract<Manifest, { kind: K }>;
 
 /** A document is read whole into memory; a digest of a model or a data segment is refused before that. */
 export const maxDocumentBytes = 64 * 2 ** 20;
 
-/** Stores a manifest as canonical JSON. Throws `InvalidInput` that names the field; nothing is written then. */
-export async function putManifest(store: Blobs, manifest: Manifest): Promise<Digest> {
-  return putJson(store, Manifest, manifest);
+/**
+ * Stores a manifest as canonical JSON, and signs a model where there is a policy. Throws `InvalidInput` that names the
+ * field; nothing is written then.
+ */
+export async function putManifest(store: SigningBlobs, manifest: Manifest): Promise<Digest> {
+  const digest = await putJson(store, Manifest, manifest);
+  // Signed before anybody hears of its digest: killed in between, it is made again.
+  if (manifest.kind === 'Model') await store.signing?.sign(digest, manifest);
+  return digest;
 }
 
-/** Throws `NotFound`, `CorruptBlob`, or `InvalidInput` that names the digest, the expected kind and the field. */
+/**
+ * Throws `NotFound`, `CorruptBlob`, or `InvalidInput` that names the digest, the expected kind and the field; and
+ * `SignatureRefused` for a model that nobody who is trusted vouches for, where the policy wants that.
+ */
 export async function getManifest<K extends Manifest['kind']>(
-  store: Blobs,
+  store: SigningBlobs,
   digest: Digest,
   kind: K,
 ): Promise<ManifestOf<K>> {
@@ -26,7 +36,9 @@ export async function getManifest<K extends Manifest['kind']>(
   const found = kindOf(value);
   if (found !== kind)
     throw new InvalidInput(`blob ${digest}, field kind: expected a ${kind} manifest, found ${describe(found)}`);
-  return decode(Manifest, value, `blob ${digest}, expected a ${kind} manifest`) as ManifestOf<K>;
+  const manifest = decode(Manifest, value, `blob ${digest}, expected a ${kind} manifest`);
+  if (manifest.kind === 'Model') await store.signing?.verify(digest, manifest);
+  return manifest as ManifestOf<K>;
 }
 
 /** A manifest of any kind. */

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Digest } from '../contracts/digest.ts';
 import type { CaptureRecord } from '../contracts/endpoint.ts';
+import type { Model } from '../contracts/manifests.ts';
 
 /** Immutable bytes by SHA-256. Every read verifies; bytes that do not match throw `CorruptBlob`. */
 export interface BlobStore {
@@ -69,10 +70,19 @@ export interface CaptureLog {
   tail(endpoint: string): Promise<string>;
 }
 
+/** What `putManifest` and `getManifest` do with models besides, where there is a policy (docs/security.md). */
+export interface ModelSigning {
+  /** After it was put. */
+  sign(digest: Digest, model: Model): Promise<void>;
+  /** Throws `SignatureRefused` for a model whose bytes must not be used. */
+  verify(digest: Digest, model: Model): Promise<void>;
+}
+
 export interface Store {
   /** `file:///abs/path`; what a job's wrapper or another process opens. */
   readonly url: string;
   readonly blobs: BlobStore;
   readonly refs: RefStore;
   readonly captures: CaptureLog;
+  readonly signing?: ModelSigning;
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startEndpoint } from '../serving/endpoint/main.ts';
 import { readEnvironment } from '../stack/environment.ts';
+import { readSigning } from '../stack/signing.ts';
 import { hostName } from './activities.ts';
 import { serveHealth } from './health.ts';
 import { createLog } from './log.ts';
@@ -29,6 +30,7 @@ async function main(): Promise<void> {
     endpoint: values.endpoint,
     replica,
     storeUrl: environment.storeUrl,
+    signing: await readSigning(environment),
     host: values.host,
     port: Number(values.port),
     ...(values.advertise && { advertise: values.advertise }),

@@ -8,7 +8,9 @@ import { openDataConverter } from '../stack/data-converter.ts';
 import { readEnvironment } from '../stack/environment.ts';
 import { stateLayout } from '../stack/layout.ts';
 import { freePorts } from '../stack/ports.ts';
+import { readSigning } from '../stack/signing.ts';
 import { openStore } from '../store/open.ts';
+import { withSigning } from '../store/signing/registry.ts';
 import { createActivities, hostName } from './activities.ts';
 import { failureInterceptor } from './failure-interceptor.ts';
 import { findGpus } from './gpus.ts';
@@ -68,7 +70,7 @@ async function main(): Promise<void> {
   const connection = await Connection.connect({ address });
   const dataConverter = await openDataConverter(environment);
   const client = new Client({ connection, namespace, dataConverter });
-  const store = await openStore(environment.storeUrl);
+  const store = withSigning(await openStore(environment.storeUrl), await readSigning(environment));
   const gpus = queue === 'gpu' ? await findGpus() : [];
   const leaving = new AbortController();
   const activities = await createActivities({

@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import type { Digest } from '../../contracts/digest.ts';
 import type { ReplicaRegistration, ReplicaStatus } from '../../contracts/endpoint.ts';
 import { openStore } from '../../store/open.ts';
+import { withSigning } from '../../store/signing/registry.ts';
 import { CaptureBuffer } from './capture-buffer.ts';
 import { CapturePacking } from './capture-packing.ts';
 import { DesiredFollower } from './desired/follower.ts';
@@ -37,7 +38,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<RunningEn
   const startedAt = new Date().toISOString();
   await mkdir(cacheFolder, { recursive: true, mode: 0o700 });
 
-  const store = await openStore(options.storeUrl);
+  const store = withSigning(await openStore(options.storeUrl), options.signing);
   const cache = new ModelCache(cacheFolder, store);
   const metrics = new EndpointMetrics();
   const pool = new InferencePool(

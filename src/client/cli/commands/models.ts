@@ -5,6 +5,7 @@ import { define, group, runs } from '../command.ts';
 import { exitCodes } from '../errors.ts';
 import { facts, sections, table } from '../output.ts';
 import { clock, short } from '../words.ts';
+import { registerModelSigning } from './models-signing.ts';
 
 export function registerModels(program: Command): void {
   const models = group(program, 'models', 'approved versions, what served when, and where it came from');
@@ -140,6 +141,8 @@ export function registerModels(program: Command): void {
       return { document, text };
     }),
   );
+
+  registerModelSigning(models);
 }
 
 function positiveInteger(text: string): number {
