@@ -1,4 +1,4 @@
-import { Lexer, parseDocument } from 'yaml';
+import { isMap, isScalar, isSeq, Lexer, LineCounter, parseDocument } from 'yaml';
 import { InvalidFile } from './errors.ts';
 
 /** Our files need 6 levels. Within some thousands the parser takes seconds, then the process dies (yaml 2.9.1). */
@@ -68,4 +68,36 @@ function refusePrototypes(what: string, value: unknown, path: readonly string[])
       throw new InvalidFile(what, [`${[...path, key].join('.')}: not a name that a file may use`]);
     refusePrototypes(what, member, [...path, key]);
   }
+}
+
+/**
+ * Line of a field in a file that `parseYaml` has taken: of its key in a mapping, of the element in a list. Where there is no
+ * such field, the line of what it belongs to; undefined for the file itself.
+ */
+export function lineFinder(bytes: Uint8Array): (path: readonly PropertyKey[]) => number | undefined {
+  const lineCounter = new LineCounter();
+  const text = new TextDecoder().decode(bytes);
+  const { contents } = parseDocument(text, {
+    version: '1.2',
+    schema: 'core',
+    uniqueKeys: false,
+    lineCounter,
+    logLevel: 'silent',
+  });
+  return (path) => {
+    let node: unknown = contents;
+    let offset: number | undefined;
+    for (const step of path) {
+      if (isMap(node)) {
+        const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === String(step));
+        if (!pair) break;
+        offset = isScalar(pair.key) ? pair.key.range?.[0] : offset;
+        node = pair.value;
+      } else if (isSeq(node)) {
+        node = node.items[Number(step)];
+        offset = (node as { range?: [number, number, number] } | undefined)?.range?.[0] ?? offset;
+      } else break;
+    }
+    return offset === undefined ? undefined : lineCounter.linePos(offset).line;
+  };
 }
