@@ -64,6 +64,31 @@ describe('data program', () => {
     );
   });
 
+  it('shows the last words of a program that breaks the contract, without its secrets', async () => {
+    house.secrets.set('warehouse', 'p@ss-word');
+    const env = { PASSWORD: { secret: 'warehouse' } };
+    const says = "console.error('reading with', process.env.PASSWORD); ";
+    const words = '; it said: reading with ***';
+    const half = '{"id":"1","at":"2002';
+    await assert.rejects(ask(says + prints(half), { env }), failure('BadData', `line 1 is not JSON${words}`));
+    await assert.rejects(ask(says + prints('%PDF-1.7', half), { env }), failure('BadData', 'line 1 is not JSON'));
+    await assert.rejects(ask(says + prints('{"id":"1"}'), { env }), failure('BadData', `the next run${words}`));
+  });
+
+  it('refuses a cursor that goes back, where it can be seen to', async () => {
+    const back = (since: string, cursor: string) => ask(prints(JSON.stringify({ cursor })), { since });
+    await assert.rejects(back('500', '499'), failure('BadData', 'the cursor went back from 500 to 499'));
+    await assert.rejects(back('2026-01-02T00:00:00Z', '2026-01-01T23:59:59.5Z'), failure('BadData', 'went back'));
+    for (const [since, cursor] of [
+      ['500', '500'],
+      ['9', '10'],
+      ['', '0'],
+      ['0002.jsonl', '0001.jsonl'],
+      ['2026-01-02T00:00:00Z', '7'],
+    ] as const)
+      assert.equal((await back(since, cursor)).cursor, cursor);
+  });
+
   it('takes a row of 3 MB, and one with line separators that are not line ends', async () => {
     const { rows } = await ask(
       'console.log(JSON.stringify(\'x\'.repeat(3e6))); console.log(\'"a\\u2028b\\u0085c"\'); console.log(\'{"cursor":""}\');',
@@ -157,6 +182,11 @@ describe('data program', () => {
     await assert.rejects(
       start(['./feed']),
       failure('InvalidInput', 'cannot be started', '/loop/feed: no such executable'),
+    );
+    await house.write('not-executable', '#!/bin/sh\necho');
+    await assert.rejects(
+      start(['./not-executable']),
+      failure('InvalidInput', '/loop/not-executable: no such executable'),
     );
     await assert.rejects(start(['no-such-feed']), failure('InvalidInput', 'no-such-feed: not found in PATH'));
     await assert.rejects(start(['node', 'feed.mjs'], '/nowhere'), failure('InvalidInput', '/nowhere: no such folder'));

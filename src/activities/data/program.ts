@@ -21,6 +21,7 @@ const longestLineBytes = 16 * 2 ** 20;
 const stderrKept = 64_000;
 const stderrShown = 4_000;
 const quietForMs = 30 * 60_000;
+const lastWordsWithinMs = 2_000;
 
 /**
  * Runs the data program: JSON lines on stdout from `--since <cursor>`, the last one `{"cursor": "..."}`. Calls `onRow` for
@@ -62,6 +63,11 @@ export async function runDataProgram(
   const stop = (): void => killGroup(child);
   signal.addEventListener('abort', stop);
 
+  /** What it said besides, for whoever repairs it. */
+  const lastWords = (): string => {
+    const text = shown(stderr(), Object.values(secrets));
+    return text === '' ? '' : `; it said: ${text}`;
+  };
   let last: unknown;
   let lineNumber = 0;
   try {
@@ -69,7 +75,7 @@ export async function runDataProgram(
       quiet.refresh();
       if (lineNumber > 0) await onRow(last, lineNumber);
       lineNumber = line.number;
-      last = parseJson(line.text, line.number, name);
+      last = parseJson(line.text, line.number);
     }
     const failure = await end;
     signal.throwIfAborted();
@@ -79,7 +85,11 @@ export async function runDataProgram(
         `the data program ${name} ${failure}: ${shown(stderr(), Object.values(secrets)) || 'nothing on stderr'}`,
       );
   } catch (error) {
-    throw error instanceof UnreadableLine ? badData(`${name}: ${error.message}`) : error;
+    if (!(error instanceof UnreadableLine)) throw error;
+    // What it said before may still be in the pipe; whoever has left its group may hold that open for ever.
+    killGroup(child);
+    await Promise.race([end, new Promise((resolve) => setTimeout(resolve, lastWordsWithinMs))]);
+    throw badData(`${name}: ${error.message}${lastWords()}`);
   } finally {
     clearTimeout(quiet);
     signal.removeEventListener('abort', stop);
@@ -87,8 +97,21 @@ export async function runDataProgram(
   }
   const cursor = (last as { cursor?: unknown } | null | undefined)?.cursor;
   if (typeof cursor !== 'string' || cursor.length > 4_096)
-    throw badData(`${name}: the last line must be {"cursor": "..."}, the --since of the next run`);
+    throw badData(`${name}: the last line must be {"cursor": "..."}, the --since of the next run${lastWords()}`);
+  if (isBackwards(since, cursor))
+    throw badData(
+      `${name}: the cursor went back from ${since} to ${cursor}; rows would come again for ever${lastWords()}`,
+    );
   return cursor;
+}
+
+const wholeNumber = /^\d{1,15}$/;
+const isoTime = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?Z$/;
+
+/** A cursor is the program's own business, but of two numbers, or two times, everybody sees which comes first. */
+function isBackwards(since: string, cursor: string): boolean {
+  if (wholeNumber.test(since) && wholeNumber.test(cursor)) return Number(cursor) < Number(since);
+  return isoTime.test(since) && isoTime.test(cursor) && Date.parse(cursor) < Date.parse(since);
 }
 
 /** How it ended, in words, or null for exit code 0. What it leaves running must not hold its pipes open. */
@@ -129,10 +152,10 @@ function shown(stderr: string, secrets: readonly string[]): string {
   return text.trim().slice(-stderrShown);
 }
 
-function parseJson(line: string, lineNumber: number, program: string): unknown {
+function parseJson(line: string, lineNumber: number): unknown {
   try {
     return JSON.parse(line) as unknown;
   } catch {
-    throw badData(`${program}: line ${lineNumber} is not JSON`);
+    throw new UnreadableLine(`line ${lineNumber} is not JSON`);
   }
 }
