@@ -6,6 +6,7 @@ import { saveModel } from '../onnx/proto/save-model.ts';
 import { quantizeDynamic } from '../onnx/quantize/dynamic.ts';
 import { type LayerError, LayerErrors, sensitivityProbe } from '../onnx/quantize/sensitivity.ts';
 import { encodeFeatures } from '../serving/features/encode.ts';
+import { endWithParent } from '../serving/program.ts';
 
 export type QuantizeTask =
   /** Writes the int8 model. Paths are absolute. */
@@ -32,8 +33,7 @@ process.once('message', (task: QuantizeTask) => {
     .then((answer) => process.send!(answer, () => process.exit(0)))
     .catch(() => process.exit(1));
 });
-// The worker is gone; `exit` is not enough for a thread that is inside native code.
-process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+endWithParent();
 
 async function obey(task: QuantizeTask): Promise<QuantizeAnswer> {
   const opened = openModel(task.input);

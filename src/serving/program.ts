@@ -37,3 +37,14 @@ export function startThread(program: URL): Worker {
   const source = `import { register } from ${loader}; register(); await import(${JSON.stringify(program.href)});`;
   return new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`), { execArgv: [] });
 }
+
+/**
+ * For programs that `forkProgram` started: whoever asked is gone, in whatever way, so nobody needs the answers any more,
+ * not even when it left before this program had loaded. `exit` would wait for a thread that is inside native code, perhaps
+ * for ever.
+ */
+export function endWithParent(): void {
+  const end = () => process.kill(process.pid, 'SIGKILL');
+  process.on('disconnect', end);
+  if (!process.connected) end();
+}

@@ -1,5 +1,6 @@
 import type { FeatureRow } from '../../contracts/model.ts';
 import { loadPredictor, type Predictor } from '../../serving/predictor.ts';
+import { endWithParent } from '../../serving/program.ts';
 import { summariseLatencies } from '../../serving/scoring/latency.ts';
 
 export interface LatencyTask {
@@ -24,7 +25,7 @@ process.once('message', (task: LatencyTask) => {
     .then((answer) => process.send!(answer, () => process.exit(0)))
     .catch(() => process.exit(1));
 });
-process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+endWithParent();
 
 async function takeTurns({ folders, rows, blocks, rowsPerBlock }: LatencyTask): Promise<void> {
   const models = [await loadPredictor(folders[0]), await loadPredictor(folders[1])] as const;

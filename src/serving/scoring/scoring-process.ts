@@ -1,6 +1,7 @@
 import type { FeatureRow } from '../../contracts/model.ts';
 import { toErrorMessage } from '../errors.ts';
 import { loadPredictor, type Predictor } from '../predictor.ts';
+import { endWithParent } from '../program.ts';
 import type { FromScoring, ToScoring } from './messages.ts';
 
 /** Scores rows for an evaluator in a process of its own: a model that crashes ONNX Runtime takes nothing else along. */
@@ -12,8 +13,7 @@ process.on('message', (message) => {
     .catch(failed)
     .then((answer) => process.send!(answer));
 });
-// The evaluator is gone; `exit` is not enough for a thread that is inside native code.
-process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+endWithParent();
 
 async function obey(message: ToScoring): Promise<FromScoring> {
   switch (message.op) {

@@ -1,7 +1,7 @@
 import type { Worker } from 'node:worker_threads';
 // The native addon has to be loaded by the main thread before any other thread does (onnxruntime #24486).
 import 'onnxruntime-node';
-import { startThread } from '../../program.ts';
+import { endWithParent, startThread } from '../../program.ts';
 import type { FromInference, ToInference } from './messages.ts';
 
 /**
@@ -17,9 +17,7 @@ process.on('message', (message) => {
   if (request.op === 'open') lanes.set(request.lane, spares.pop() ?? startSessionThread());
   lanes.get(request.lane)?.postMessage(request);
 });
-// The endpoint is gone, in whatever way: nobody needs the answers any more. `exit` would wait for a thread that is
-// inside native code, perhaps for ever.
-process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+endWithParent();
 // Only the endpoint decides when serving ends; a terminal's Ctrl-C reaches the whole process group.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
