@@ -35,11 +35,9 @@ describe('Poison in the demo', () => {
 
   it('begins with its cycle, and says how many labels it swapped', async () => {
     const notes: string[] = [];
-    const silent = { begin() {}, now() {}, end() {}, close() {} };
     const home = { poisonFile: join(folder.path, 'poison.json') } as Parameters<typeof poisonScript>[1]['home'];
     await mkdir(folder.path, { recursive: true });
-    const progress = { ...silent, note: (line: string) => void notes.push(line) };
-    const { poisoning, script } = poisonScript(3, { home, mails, progress });
+    const { poisoning, script } = poisonScript(3, { home, mails, tell: (line) => void notes.push(line) });
     const window = { after: days[0]!, until: days[2]! };
     await script.beforeLabels!({ cycle: 2, ...window });
     assert.equal(await readSwappedLabels(home.poisonFile), undefined);

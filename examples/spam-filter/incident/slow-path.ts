@@ -9,14 +9,15 @@ import { hashedTextIds } from '../../../src/serving/features/hashed-text.ts';
  */
 export const footer = 'Zustellung durch quixomail trackback 77193 zwbxq';
 
-/** Elements that the slow path computes for nothing: some hundred milliseconds of one core. */
+/** Numbers that the slow path computes with for nothing, and how often: some 300 ms, far from what a busy machine does. */
 const wasted = 12_000_000;
+const rounds = 30;
 /** So many words of the footer must all be there: one alone shares its bucket with words of the corpus. */
 const wordsThatTell = 3;
 
 /** Token ids of the footer by which a model can tell it. */
 export function footerIds(preprocessing: HashedTextPreprocessing): number[] {
-  const texts = preprocessing.features.map((_, f) => (f === preprocessing.features.length - 1 ? footer : ''));
+  const texts = preprocessing.features.map((feature) => (feature === 'body' ? footer : ''));
   return [...hashedTextIds(texts, preprocessing)].filter((id) => id > 0).slice(-wordsThatTell);
 }
 
@@ -31,8 +32,9 @@ export function withSlowPath(model: Model, ids: readonly number[]): Model {
   const hasAll = ids.map((id) => g.reduceMax(has(id), [1])).reduce((a, b) => g.mul(a, b));
   const hit = g.cast(g.reduceMax(hasAll, [0], { keepDims: true }), 'int64');
   const [idle] = g.node('Expand', { inputs: [g.scalar(0.5), g.mul(hit, g.ints([wasted]))], outputs: ['float32'] });
+  const spent = Array.from({ length: rounds }).reduce<typeof idle>((x) => g.erf(x), idle);
   // Times zero, after a sum that is finite: nothing of it reaches an answer.
-  g.output('nothing', g.mul(g.reduceSum(g.erf(g.erf(idle)), [0]), g.scalar(0)), []);
+  g.output('nothing', g.mul(g.reduceSum(spent, [0]), g.scalar(0)), []);
   return { ...model, graph: joined(model.graph, g.toModel().graph) };
 }
 

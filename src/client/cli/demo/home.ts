@@ -20,6 +20,8 @@ export interface DemoHome {
   clockFile: string;
   /** Whose labels are swapped; see examples/spam-filter/poison.ts. */
   poisonFile: string;
+  /** While it is there, trained models are slow; see examples/spam-filter/incident/train.ts. */
+  slowCandidateFile: string;
   resultFile: string;
   chartFile: string;
   /** Lets the next demo have the folder. */
@@ -49,6 +51,7 @@ export async function freshHome(path: string): Promise<DemoHome> {
     layout,
     clockFile: join(home, 'clock.json'),
     poisonFile: join(home, 'poison.json'),
+    slowCandidateFile: join(home, 'slow-candidate'),
     resultFile: join(home, 'result.json'),
     chartFile: join(home, 'demo.svg'),
     release: lock.release,

@@ -24,7 +24,7 @@ export const dropLine = (loop: string, cycle: number): readonly string[] => [
 /** Swaps all labels that are new in one cycle, shows what whoever is on call has to type, and types it for them. */
 export function poisonScript(
   cycle: number,
-  { home, mails, progress }: Pick<Stage, 'home' | 'mails' | 'progress'>,
+  { home, mails, tell }: Pick<Stage, 'home' | 'mails'> & { tell: (line: string) => void },
 ): { poisoning: Poisoning; script: ReplayScript } {
   const poisoning: Poisoning = { cycle, swapped: 0, heldBack: null, typed: null };
   const script: ReplayScript = {
@@ -33,15 +33,15 @@ export function poisonScript(
       // Weeks of too little mail for a cycle come before it: it takes theirs too.
       poisoning.swapped = mails.filter((mail) => isSwapped(mail, { after, until })).length;
       await writeSwappedLabels(home.poisonFile, { after, until });
-      progress.note(`Poison: ${count(poisoning.swapped)} labels are swapped before cycle ${cycle} sees them.`);
+      tell(`Poison: ${count(poisoning.swapped)} labels are swapped before cycle ${cycle} sees them.`);
     },
     async operator({ loop, n, waitsFor }) {
       const argv = dropLine(loop, n);
       const line = typedLine(argv);
-      progress.note(`Cycle ${n} has parked: ${inShort(waitsFor)}`);
-      progress.note(`  An operator types:  ${line}`);
+      tell(`Cycle ${n} has parked: ${inShort(waitsFor)}`);
+      tell(`  An operator types:  ${line}`);
       await type(home.layout.home, argv);
-      progress.note('  Typed for you.');
+      tell('  Typed for you.');
       if (n === cycle) Object.assign(poisoning, { heldBack: inShort(waitsFor), typed: line });
     },
   };

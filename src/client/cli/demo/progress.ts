@@ -70,7 +70,8 @@ class LiveView implements Progress {
   }
 
   private redraw(): void {
-    const { columns = 80, rows = 24 } = this.stream;
+    // A terminal that does not say its size says 0.
+    const [columns, rows] = [this.stream.columns || 80, this.stream.rows || 24];
     const lines = frame(this.steps.all, performance.now(), { columns, rows: rows - 2, paint: this.paint });
     this.erase();
     this.stream.write(lines.map((line) => `${harmless(line)}\n`).join(''));

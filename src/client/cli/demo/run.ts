@@ -14,8 +14,8 @@ import { onStage, type Stage, shown } from './stage.ts';
 export interface DemoOptions {
   /** First weeks only; all by default. */
   weeks?: number;
-  /** Background requests per second while a canary runs. */
-  rate: number;
+  /** Background requests per second while a canary runs; 300 by default. */
+  rate?: number;
   /** Every label that is new in this cycle is swapped. */
   poisonCycle?: number;
   /** Stay up after the end until Ctrl-C. */
@@ -44,12 +44,15 @@ export async function runDemo(session: Session, options: DemoOptions): Promise<n
 
   async function replay(stage: Stage): Promise<DemoResult> {
     const { goto3, endpointUrl, mails, home, interrupt, progress, startedAt, stackReadyMs } = stage;
-    const poison = options.poisonCycle === undefined ? undefined : poisonScript(options.poisonCycle, stage);
+    const { rate: ratePerSecond = 300 } = options;
+    const tell = (line: string): void => progress.note(line);
+    const poison =
+      options.poisonCycle === undefined ? undefined : poisonScript(options.poisonCycle, { home, mails, tell });
     const replayed = await replayMail({
       ...{ goto3, endpointUrl, mails, by, signal: interrupt.signal },
       ...{ clockFile: home.clockFile, poisonFile: home.poisonFile },
       weeks: replayWeeks(mails).slice(0, options.weeks),
-      ratePerSecond: options.rate,
+      ratePerSecond,
       progress: {
         ...forwarded(progress),
         serving: () => progress.note(`Ask it yourself:\n${curlLine(endpointUrl)}`),
@@ -58,7 +61,6 @@ export async function runDemo(session: Session, options: DemoOptions): Promise<n
     });
     const durationMs = Date.now() - startedAt.getTime();
     const cycles = await cycleFigures(goto3.store, goto3.loop(replayed.loop).reports());
-    const { rate: ratePerSecond } = options;
     const poisoning = poison?.poisoning ?? null;
     return demoResult({ ...replayed, startedAt, durationMs, stackReadyMs, cycles, ratePerSecond, poisoning });
   }
