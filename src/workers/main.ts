@@ -12,6 +12,7 @@ import { readSigning } from '../stack/signing.ts';
 import { openStore } from '../store/open.ts';
 import { withSigning } from '../store/signing/registry.ts';
 import { createActivities, hostName } from './activities.ts';
+import { deploymentOptions } from './deployment.ts';
 import { failureInterceptor } from './failure-interceptor.ts';
 import { findGpus } from './gpus.ts';
 import { serveHealth } from './health.ts';
@@ -66,8 +67,9 @@ async function main(): Promise<void> {
   const address = environment.temporalAddress ?? embedded ?? '127.0.0.1:7233';
   const namespace = environment.temporalNamespace;
   // Compression is pure cost on loopback, and digests are all that travels.
-  const native = await NativeConnection.connect({ address });
-  const connection = await Connection.connect({ address });
+  const beyond = environment.temporalAddress === undefined ? {} : environment.temporalConnection;
+  const native = await NativeConnection.connect({ ...beyond, address });
+  const connection = await Connection.connect({ ...beyond, address });
   const dataConverter = await openDataConverter(environment);
   const client = new Client({ connection, namespace, dataConverter });
   const store = withSigning(await openStore(environment.storeUrl), await readSigning(environment));
@@ -89,6 +91,7 @@ async function main(): Promise<void> {
     dataConverter,
     taskQueue: taskQueues[queue],
     activities,
+    ...deploymentOptions(environment.buildId),
     interceptors: { activity: [() => ({ inbound: failureInterceptor })] },
     maxConcurrentActivityTaskExecutions: slots[queue],
     shutdownGraceTime: shutdownGraceMs,
@@ -98,7 +101,9 @@ async function main(): Promise<void> {
     maxHeartbeatThrottleInterval: heartbeatThrottleMs,
   };
   const bundle: WorkflowBundleOption | undefined =
-    queue === 'control' ? await workflowBundle(environment.home, dataConverter) : undefined;
+    queue === 'control'
+      ? await workflowBundle(environment.home, { ...dataConverter, versioned: environment.buildId !== undefined })
+      : undefined;
   const workers = [await Worker.create({ ...options, ...(bundle && { workflowBundle: bundle }) })];
   // Local jobs are found again only on the machine that runs them.
   if (queue === 'gpu') workers.push(await Worker.create({ ...options, taskQueue: hostQueue(queue, hostName()) }));
