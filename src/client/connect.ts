@@ -47,7 +47,12 @@ export async function connect({
       `no stack was ever started in ${environment.home}: goto3 up does, GOTO3_HOME names another folder, TEMPORAL_ADDRESS another server`,
     );
   const dataConverter = await openDataConverter(environment);
-  const connection = await Connection.connect({ address, connectTimeout: connectWithinMs }).catch((error: unknown) => {
+  const connection = await Connection.connect({
+    // Of another server than the embedded one.
+    ...(environment.temporalAddress === undefined ? {} : environment.temporalConnection),
+    address,
+    connectTimeout: connectWithinMs,
+  }).catch((error: unknown) => {
     throw new NoServer(`no Temporal server answers at ${address}: start one with goto3 up, or set TEMPORAL_ADDRESS`, {
       cause: error,
     });

@@ -66,6 +66,7 @@ function misspelt(
 interface JsonSchema {
   properties?: Record<string, JsonSchema>;
   items?: JsonSchema;
+  additionalProperties?: JsonSchema | boolean;
   anyOf?: JsonSchema[];
   allOf?: JsonSchema[];
 }
@@ -77,9 +78,9 @@ function fieldFinder(schema: z.ZodType): (path: readonly PropertyKey[]) => strin
     root ??= z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any', reused: 'inline' }) as JsonSchema;
     let here = members(root);
     for (const step of path)
-      here = here.flatMap(({ properties, items }) => {
-        const next = typeof step === 'number' ? items : properties?.[String(step)];
-        return next ? members(next) : [];
+      here = here.flatMap(({ properties, items, additionalProperties }) => {
+        const next = typeof step === 'number' ? items : (properties?.[String(step)] ?? additionalProperties);
+        return typeof next === 'object' ? members(next) : [];
       });
     return here.flatMap(({ properties }) => Object.keys(properties ?? {}));
   };

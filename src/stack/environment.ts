@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { type TemporalConnection, temporalProfile } from './temporal-profile.ts';
 
 /**
  * The one module that touches `process.env` (CONVENTIONS, Code 10). Everything else takes what it needs from here or as
@@ -9,6 +10,7 @@ import { pathToFileURL } from 'node:url';
 
 /** Every variable that goto3 reads; `goto3 doctor` and the docs print this list. */
 export const environmentVariables = [
+  { name: 'GOTO3_ENV', meaning: 'Environment of goto3.yaml, as --env', fallback: "the file's default" },
   {
     name: 'GOTO3_HOME',
     meaning: 'State folder: database, store, logs, process table',
@@ -20,6 +22,7 @@ export const environmentVariables = [
     meaning: 'File of clusters where jobs can run',
     fallback: '<GOTO3_HOME>/targets.yaml',
   },
+  { name: 'GOTO3_SECRETS', meaning: 'Folder of secrets, a file each', fallback: '<GOTO3_HOME>/secrets' },
   { name: 'GOTO3_CACHE', meaning: 'Downloaded and built tools', fallback: '~/.cache/goto3' },
   {
     name: 'TEMPORAL_CLI',
@@ -32,6 +35,8 @@ export const environmentVariables = [
     fallback: 'the embedded server',
   },
   { name: 'TEMPORAL_NAMESPACE', meaning: 'Temporal namespace', fallback: 'default' },
+  { name: 'TEMPORAL_PROFILE', meaning: "Profile of the Temporal CLI's file: address, TLS, API key", fallback: 'unset' },
+  { name: 'TEMPORAL_CONFIG_FILE', meaning: 'That file', fallback: "the Temporal CLI's usual place" },
   {
     name: 'GOTO3_CODEC_KEYS',
     meaning: 'Ids of payload keys, the first encodes, all decode (docs/security.md)',
@@ -65,6 +70,8 @@ export interface Environment {
   /** Set when the user brings their own Temporal server. */
   readonly temporalAddress: string | undefined;
   readonly temporalNamespace: string;
+  /** TLS, API key and headers of the server that is not ours. */
+  readonly temporalConnection: TemporalConnection;
   /** Ids of payload keys; the first one encodes. Empty: payloads are not encoded. */
   readonly codecKeys: readonly string[];
   /** Absolute path of the signing policy, which need not exist. */
@@ -84,14 +91,16 @@ export function readEnvironment(variables: NodeJS.ProcessEnv = process.env, cwd:
     variables[name] || undefined;
   const home = resolve(cwd, read('GOTO3_HOME') ?? '.goto3');
   const cli = read('TEMPORAL_CLI');
+  const temporal = temporalProfile(variables);
   return {
     home,
     storeUrl: read('GOTO3_STORE') ?? pathToFileURL(join(home, 'store')).href,
     targetsFile: resolve(cwd, read('GOTO3_TARGETS') ?? join(home, 'targets.yaml')),
     cacheFolder: resolve(cwd, read('GOTO3_CACHE') ?? join(homedir(), '.cache', 'goto3')),
     temporalCli: cli === undefined ? undefined : resolve(cwd, cli),
-    temporalAddress: read('TEMPORAL_ADDRESS'),
-    temporalNamespace: read('TEMPORAL_NAMESPACE') ?? 'default',
+    temporalAddress: temporal.address,
+    temporalNamespace: temporal.namespace ?? 'default',
+    temporalConnection: temporal.connection,
     codecKeys: (read('GOTO3_CODEC_KEYS') ?? '')
       .split(',')
       .map((id) => id.trim())
@@ -107,4 +116,9 @@ export function readEnvironment(variables: NodeJS.ProcessEnv = process.env, cwd:
 /** What a child process gets: everything that we got, and `additions` on top. */
 export function inheritedEnvironment(additions: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
   return { ...process.env, ...additions };
+}
+
+/** From here on this process and its children work in an environment of goto3.yaml. */
+export function enterEnvironment(variables: Readonly<Record<string, string>>): void {
+  Object.assign(process.env, variables);
 }

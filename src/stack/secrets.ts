@@ -5,7 +5,7 @@ import type { SecretSource } from '../jobs/secrets.ts';
 import { InvalidInput } from '../store/errors.ts';
 
 /**
- * `{ secret: name }` on a laptop: the file `<home>/secrets/<name>`, or the variable `GOTO3_SECRET_<NAME>` (dashes and dots
+ * `{ secret: name }` on a laptop: the file `<home>/secrets/<name>` (GOTO3_SECRETS names another folder), or the variable `GOTO3_SECRET_<NAME>` (dashes and dots
  * become `_`). Values are read where they are used. `InvalidInput` names the secret and where it was looked for: only a
  * person can repair that, so nothing should hang on it.
  */
@@ -17,7 +17,7 @@ export function localSecrets(home: string, environment: Readonly<Record<string, 
       const variable = `GOTO3_SECRET_${name.toUpperCase().replaceAll(/[.-]/g, '_')}`;
       const fromEnvironment = environment[variable];
       if (fromEnvironment) return fromEnvironment;
-      const file = join(home, 'secrets', name);
+      const file = join(environment.GOTO3_SECRETS || join(home, 'secrets'), name);
       return await readFile(file, 'utf8').then(
         (text) => text.trimEnd(),
         () => {

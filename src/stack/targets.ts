@@ -12,8 +12,12 @@ export class InvalidTargets extends Error {
   override readonly name = 'InvalidTargets';
 }
 
-/** Reads the file that GOTO3_TARGETS names; no such file is no targets. Throws `InvalidTargets`. */
-export async function readTargets(path: string): Promise<Targets> {
+/**
+ * Reads the file that GOTO3_TARGETS names; no such file is no targets. `goto3.yaml#staging` is what that environment has
+ * under `targets`. Throws `InvalidTargets`.
+ */
+export async function readTargets(file: string): Promise<Targets> {
+  const [, path, environment] = /^(.*?\.ya?ml)(?:#([^/#]+))?$/.exec(file) ?? [undefined, file];
   let text: string;
   try {
     text = await readFile(path, 'utf8');
@@ -24,7 +28,11 @@ export async function readTargets(path: string): Promise<Targets> {
   const document = parseDocument(text, { version: '1.2', schema: 'core', prettyErrors: true, logLevel: 'error' });
   const problem = document.errors[0] ?? document.warnings[0];
   if (problem) throw new InvalidTargets(`${path}: ${problem.message}`);
-  const parsed = Targets.safeParse(document.toJS({ maxAliasCount: 0 }) ?? {});
+  const where = environment === undefined ? [] : ['environments', environment, 'targets'];
+  const written = (document.toJS({ maxAliasCount: 0 }) as unknown) ?? {};
+  const parsed = Targets.safeParse(
+    where.reduce<unknown>((at, step) => (at as Record<string, unknown> | undefined)?.[step], written),
+  );
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   throw new InvalidTargets(`${path}, ${issue.path.join('.') || 'whole file'}: ${issue.message}`);

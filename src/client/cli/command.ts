@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
-import { readEnvironment } from '../../stack/environment.ts';
+import { enterEnvironment, inheritedEnvironment, readEnvironment } from '../../stack/environment.ts';
+import { findEnvironmentsFile } from '../environments-path.ts';
 import { Output, type Result } from './output.ts';
 import { Session } from './session.ts';
 
 export interface SharedOptions {
+  env?: string;
   json?: boolean;
   by?: string;
   requestId?: string;
@@ -14,6 +16,7 @@ export function define(parent: Command, usage: string, description: string, exam
   return parent
     .command(usage)
     .description(description)
+    .option('--env <name>', 'environment of goto3.yaml (default: GOTO3_ENV, else what the file says)')
     .option('--json', 'print exactly one JSON document on stdout')
     .option('--verbose', 'show the stack of an error that was not foreseen')
     .addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ goto3 ${example}`).join('\n')}`);
@@ -52,6 +55,7 @@ export function runs<O extends object, A extends unknown[] = []>(
   return async (...parameters) => {
     // Commander passes the arguments, then the options, then the command.
     const options = parameters.at(-2) as O & SharedOptions;
+    await enter(options.env);
     const environment = readEnvironment();
     const output = new Output({ json: options.json === true, color: environment.color });
     const session = new Session(environment, output, options);
@@ -64,4 +68,13 @@ export function runs<O extends object, A extends unknown[] = []>(
       await session.close();
     }
   };
+}
+
+/** Before anything is read: `--env`, GOTO3_ENV, or the default of a goto3.yaml that is here. */
+async function enter(asked: string | undefined): Promise<void> {
+  const set = inheritedEnvironment();
+  const name = asked ?? (set.GOTO3_ENV || undefined);
+  if (name === undefined && findEnvironmentsFile(process.cwd()) === undefined) return;
+  const { chosenVariables } = await import('../environments.ts');
+  enterEnvironment(chosenVariables(name, process.cwd(), set));
 }

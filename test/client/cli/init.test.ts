@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { readEnvironmentsFile } from '../../../src/client/environments.ts';
 import { readLoopFile } from '../../../src/client/loop-file.ts';
 import { nearest } from '../../../src/client/nearest.ts';
 import { documentOf, runCli } from './run-cli.ts';
@@ -83,6 +84,8 @@ describe('goto3 init', function () {
       for (const { program } of [spec.data, spec.train, spec.evaluate!]) assert.ok(files.includes(program[1]!));
       assert.equal(spec.train.runsOn, template === 'slurm' ? 'slurm:lab' : 'local');
       assert.equal(files.includes('targets.yaml'), template === 'slurm');
+      const { environments } = readEnvironmentsFile(join(project, 'goto3.yaml'));
+      assert.equal(environments.dev!.targets, template === 'slurm' ? 'targets.yaml' : undefined);
       for (const name of files.filter((entry) => entry.includes('.') && !entry.startsWith('.')))
         assert.doesNotMatch(await readFile(join(project, name), 'utf8'), /\{\{\w+\}\}/, name);
       if (language.length > 0) {

@@ -34,6 +34,7 @@ export async function projectFiles(project: Project): Promise<ProjectFile[]> {
     : ['feed.mjs', `${task}/train.ts`, `${task}/evaluate.mts`, 'feed.test.mjs'];
   const sources: [from: string, to: string][] = [
     ['shared/loop.yaml', 'loop.yaml'],
+    ['shared/goto3.yaml', 'goto3.yaml'],
     ...(template === 'slurm' ? [['shared/targets.yaml', 'targets.yaml'] as [string, string]] : []),
     ...programs.map((file): [string, string] => [`${language}/${file}`, file.split('/').at(-1)!]),
     ['shared/ci.yml', '.github/workflows/ci.yml'],
@@ -86,6 +87,7 @@ function wordsOf({ name, template, python, columns }: Project): Record<string, s
     hyperparameters: hyperparameters.join(', '),
     costs: regression ? 'tooLow: 2' : `costly: ${quoted(rarest)}, miss: 3`,
     metrics: (regression ? regressionGate : classifierGate(commonest)).map((line) => `    ${line}`).join('\n'),
+    dev: template === 'slurm' ? '{ targets: targets.yaml }' : '{}',
     runsOn: template === 'slurm' ? 'slurm:lab' : 'local',
     test: python ? '.venv/bin/python -m unittest' : 'node --test',
     ciSetup: python ? '      - run: python3 -m venv .venv && .venv/bin/pip install -r requirements.txt\n' : '',

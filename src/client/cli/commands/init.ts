@@ -123,9 +123,7 @@ function describe({ shown, name, python, template, columns, written }: Made, pai
     'Next:',
     `  cd ${shown}`,
     ...(python ? ['  python3 -m venv .venv && .venv/bin/pip install -r requirements.txt'] : []),
-    ...(template === 'slurm'
-      ? ['  export GOTO3_TARGETS=targets.yaml   # after you have named your cluster in it']
-      : []),
+    ...(template === 'slurm' ? ['  name your cluster in targets.yaml'] : []),
     `  goto3 up --endpoint ${name}`,
     '  goto3 apply loop.yaml               in another terminal, from the same folder',
   ].join('\n');
