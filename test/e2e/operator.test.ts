@@ -236,8 +236,10 @@ describe('an operator at the shell', function () {
     await eventually('whoever is on call knows of the budget', async () =>
       posts.some(({ event }) => event === 'overBudget'),
     );
-    const { state, waitsFor } = await goto3.loop('op').status();
-    assert.deepEqual([state, waitsFor], ['idle', 'the limit of 4 cycles a day']);
+    await eventually('the loop waits for tomorrow', async () => {
+      const { state, waitsFor } = await goto3.loop('op').status();
+      return state === 'idle' && waitsFor === 'the limit of 4 cycles a day';
+    });
   });
 
   it('was told once each time, with the command', () => {

@@ -5,6 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Writable } from 'node:stream';
 import { lockHolder, tryLock } from '../../src/stack/exclusive-lock.mjs';
 import { identify, isAlive } from '../../src/stack/process-identity.mjs';
 import { until } from './up-process.ts';
@@ -85,9 +86,12 @@ describe('exclusive lock', () => {
 
 describe('process identity', () => {
   it('tells the end of a process, also while its parent has not reaped it', async () => {
-    // The shell becomes a program that never waits for the child that the shell had: it stays a zombie.
-    const shell = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const [line] = await once(createInterface({ input: shell.stdout }), 'line');
+    // The shell becomes a program that never waits for the child that the shell had: that one ends later, and stays a zombie.
+    const script = 'cat <&3 & echo $!; exec sleep 60 3<&-';
+    const shell = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'inherit', 'pipe'] });
+    const [line] = await once(createInterface({ input: shell.stdout! }), 'line');
+    await until('the other program', () => readFileSync(`/proc/${shell.pid}/cmdline`, 'utf8').startsWith('sleep'));
+    (shell.stdio[3] as Writable).end();
     const identity = identify(shell.pid!);
     assert.ok(identity && isAlive(identity));
     await until('a zombie', () => readFileSync(`/proc/${line}/stat`, 'utf8').includes(') Z '));
