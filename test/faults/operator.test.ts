@@ -18,7 +18,7 @@ import { StackProcess } from '../processes.ts';
 import { linearModel, numericSignature } from '../serving/models.ts';
 import { eventually, startTemporal } from '../temporal.ts';
 
-const feed = fileURLToPath(new URL('feed.mjs', import.meta.url));
+const feed = fileURLToPath(new URL('../e2e/feed.mjs', import.meta.url));
 
 const loopFile = `
 apiVersion: goto3/v1
