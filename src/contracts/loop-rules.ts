@@ -1,5 +1,6 @@
 import type { LoopSpec } from './loop-spec.ts';
-import { type GateMetric, isMetricName, metricNames, shareMetrics } from './verdict.ts';
+import { shareMetrics } from './units.ts';
+import { type GateMetric, isMetricName, metricNames } from './verdict.ts';
 
 export interface RuleProblem {
   path: (string | number)[];

@@ -1,5 +1,6 @@
 import type { RuleProblem } from './loop-rules.ts';
-import { defaultDirection, isMetricName, shareMetrics } from './verdict.ts';
+import { shareMetrics } from './units.ts';
+import { defaultDirection, isMetricName } from './verdict.ts';
 
 /** A limit and the unit that it was written in. */
 interface Limit {

@@ -1,3 +1,5 @@
+import type { MetricName } from './verdict.ts';
+
 /**
  * Quantities as people write them, each with its unit: `10m`, `1GiB`, `2pt`, `+50%`, `300 requests`.
  * `%` is relative, `pt` is percentage points (DESIGN §7). A parser throws a `UnitError` that says what was expected.
@@ -98,3 +100,16 @@ export function formatSize(bytes: number): string {
   const value = bytes / 2 ** (10 * power);
   return `${power === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${units[power]}`;
 }
+
+/** Metrics that are numbers between 0 and 1: their margins are percentage points. */
+export const shareMetrics: readonly string[] = [
+  'accuracy',
+  'f1',
+  'precision',
+  'recall',
+  'rocAuc',
+  'prAuc',
+  'falsePositiveRate',
+  'falseNegativeRate',
+  'calibrationError',
+] satisfies MetricName[];

@@ -42,19 +42,6 @@ export const defaultDirection: Readonly<Record<MetricName, 'higher' | 'lower'>> 
   sizeBytes: 'lower',
 };
 
-/** Numbers between 0 and 1: their margins are percentage points. */
-export const shareMetrics: readonly string[] = [
-  'accuracy',
-  'f1',
-  'precision',
-  'recall',
-  'rocAuc',
-  'prAuc',
-  'falsePositiveRate',
-  'falseNegativeRate',
-  'calibrationError',
-] satisfies MetricName[];
-
 export const isMetricName = (name: string): name is MetricName => (metricNames as readonly string[]).includes(name);
 
 /** How an evaluation program's number per row becomes one metric: its mean, or the root of its mean (of squares). */

@@ -1,4 +1,4 @@
-import { formatSize } from '../contracts/units.ts';
+import { formatSize, shareMetrics } from '../contracts/units.ts';
 import type { BoundResult } from '../contracts/verdict.ts';
 import type { TestedBound } from './gate-questions.ts';
 import type { JudgedModel, VerdictInput } from './verdict.ts';
@@ -75,20 +75,8 @@ function facts(bound: BoundResult, compared: boolean): string {
   return `${show(estimate)}, ${range} with 95 % confidence, ${limits}`;
 }
 
-const shares: readonly string[] = [
-  'accuracy',
-  'f1',
-  'precision',
-  'recall',
-  'rocAuc',
-  'prAuc',
-  'falsePositiveRate',
-  'falseNegativeRate',
-  'calibrationError',
-];
-
 function value(metric: string, x: number): string {
-  if (shares.includes(metric)) return `${(100 * x).toFixed(2)} %`;
+  if (shareMetrics.includes(metric)) return `${(100 * x).toFixed(2)} %`;
   if (metric === 'sizeBytes') return x < 0 ? `-${formatSize(-x)}` : formatSize(x);
   const text = Number(x.toPrecision(4)).toString();
   return metric.startsWith('latency') ? `${text} ms` : text;
@@ -97,7 +85,7 @@ function value(metric: string, x: number): string {
 /** Positive is better, in the metric's own unit; shares in percentage points. */
 function difference(metric: string, x: number): string {
   const sign = x > 0 ? '+' : '';
-  return sign + (shares.includes(metric) ? `${(100 * x).toFixed(2)} pt` : value(metric, x));
+  return sign + (shareMetrics.includes(metric) ? `${(100 * x).toFixed(2)} pt` : value(metric, x));
 }
 
 /** 2500 → `2,500`, whatever the locale. */

@@ -2,13 +2,13 @@ import { OnnxError } from '../error.ts';
 import type { Attribute, Graph, Model, Node } from '../model.ts';
 import { FreshNames, nameNodes } from '../rewrite/names.ts';
 import { nestedGraphs } from '../rewrite/nested.ts';
+import { tensorSize } from '../tensor.ts';
 import { type Constant, Scope } from './constants.ts';
 import { integerForm } from './integer-form.ts';
 import { IntegerOps, microsoftDomain } from './integer-ops.ts';
 import { type Decision, isCandidate, type Plan, planDynamic } from './plan.ts';
 import type { NodeOutcome, QuantizationReport, WeightOutcome } from './report.ts';
 import { WeightStore } from './weight-store.ts';
-import { tensorSize } from './weight-values.ts';
 
 export interface DynamicQuantizationOptions {
   /** A scale for every output channel instead of one for the matrix; default true. */

@@ -1,12 +1,12 @@
 import { floatsOf } from '../floats.ts';
 import type { Tensor } from '../model.ts';
 import type { FreshNames } from '../rewrite/names.ts';
-import { tensorOf } from '../tensor.ts';
+import { tensorOf, tensorSize } from '../tensor.ts';
 import type { Constant, Scope } from './constants.ts';
 import type { Candidate } from './plan.ts';
 import type { WeightOutcome } from './report.ts';
 import { type Channel, type QuantizedMatrix, quantizeStack, transposed } from './weight.ts';
-import { bytesOfFloats, floatBytesOf, tensorSize } from './weight-values.ts';
+import { bytesOfFloats, floatBytesOf } from './weight-values.ts';
 
 /** Names of a quantized weight's initializers. */
 export interface StoredWeight {

@@ -10,9 +10,6 @@ export function floatBytesOf(tensor: Tensor): Uint8Array {
 export const bytesOfFloats = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
-/** Bytes of a tensor's elements, in memory or not. */
-export const tensorSize = ({ bytes, stored }: Tensor): number => stored?.sizeBytes ?? bytes.byteLength;
-
 /**
  * The bits of floats, aligned as `Float32Array` is. Without their sign they are ordered as the magnitudes are, infinity
  * and then NaN above all, and comparing integers takes half the time.

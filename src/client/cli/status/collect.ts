@@ -96,15 +96,7 @@ export function attention(
   parkedEndpoints: readonly OpenEndpoint[] = [],
 ): Attention[] {
   const found: Attention[] = [];
-  for (const { workflowId, attention: kind, status } of cycles)
-    if (kind !== null)
-      found.push({
-        what: workflowId,
-        kind,
-        why: status?.waitsFor ?? 'it does not answer',
-        command: status?.command ?? null,
-      });
-  for (const { workflowId, attention: kind, status } of loops)
+  for (const { workflowId, attention: kind, status } of [...cycles, ...loops])
     if (kind !== null)
       found.push({
         what: workflowId,

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { Digest as DigestSchema } from '../../../contracts/digest.ts';
-import { canonicalJson, digestOf, parseJson } from '../../canonical-json.ts';
-import { CorruptLog, InvalidInput } from '../../errors.ts';
+import { canonicalJson, digestOf } from '../../canonical-json.ts';
+import { CorruptLog } from '../../errors.ts';
+import { headerOf } from './segment.ts';
 
 /** First line of an index; then the tables, as unsigned 32-bit numbers, low byte first. */
 const Header = z.strictObject({
@@ -119,13 +120,4 @@ export function idHash(id: string): number {
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;
-}
-
-function headerOf(line: Uint8Array, where: string): unknown {
-  try {
-    return parseJson(line, where);
-  } catch (error) {
-    if (error instanceof InvalidInput) throw new CorruptLog(where, error.message);
-    throw error;
-  }
 }

@@ -32,7 +32,8 @@ export function decodeSegment(bytes: Uint8Array, where: string): CaptureRecord[]
   return lines.map((line) => JSON.parse(line) as CaptureRecord);
 }
 
-function headerOf(line: Uint8Array, where: string): unknown {
+/** The JSON of a segment's or a pack's first line; `CorruptLog` names `where` when it is none. */
+export function headerOf(line: Uint8Array, where: string): unknown {
   try {
     return parseJson(line, where);
   } catch (error) {
