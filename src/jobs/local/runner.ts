@@ -1,17 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import type { Digest } from '../../contracts/digest.ts';
-import {
-  type JobOutputs,
-  type JobRef,
-  type JobRunner,
-  JobSpec,
-  type JobStatus,
-  type LogPage,
-} from '../../contracts/job.ts';
+import type { JobOutputs, JobRef, JobRunner, JobSpec, JobStatus, LogPage } from '../../contracts/job.ts';
 import { hostQueue } from '../../contracts/names.ts';
 import { canonicalBytes, digestOf } from '../../store/canonical-json.ts';
-import { allowedEnvironment, unrunnable } from '../container-contract.ts';
-import { InvalidJob, JobConflict, JobNotFound } from '../errors.ts';
+import { allowedEnvironment } from '../container-contract.ts';
+import { JobNotFound } from '../errors.ts';
 import type { ChannelSource } from '../materialise.ts';
 import { resolveSecrets, type SecretSource } from '../secrets.ts';
 import { readClaim } from './claim.ts';
@@ -24,11 +17,12 @@ import {
   type ProgressRecord,
   readControlFile,
 } from './job-folder.ts';
+import { findJob, recordJob, runnableSpec } from './job-record.ts';
 import { JobStates } from './job-state.ts';
 import { startWrapper, type WrapperLimits } from './launch.ts';
 import { readLogPage } from './log-pages.ts';
 import { pruneJobFolders } from './prune.ts';
-import { publishOnce, syncFolder } from './publish.ts';
+import { syncFolder } from './publish.ts';
 import { removeUnfinishedStaging, stageContainer } from './staging.ts';
 import { findTools } from './tools.ts';
 import { bundleWrapper, localWrapper } from './wrapper-bundle.ts';
@@ -84,18 +78,13 @@ class LocalRunner implements JobRunner {
   }
 
   async submit(input: JobSpec): Promise<JobRef> {
-    const spec = this.#validate(input);
+    const spec = runnableSpec(input, (asked) => this.#tooManyGpus(asked));
     const folder = jobFolderOf(this.#options.jobsFolder, spec.name);
     const specDigest = digestOf(canonicalBytes(spec));
     // Inputs and logs are the owner's alone.
     await mkdir(folder.path, { recursive: true, mode: 0o700 });
     await syncFolder(this.#options.jobsFolder);
-    const record: JobRecord = { specDigest, spec, submittedAt: new Date().toISOString() };
-    if (!(await publishOnce(folder.record, JSON.stringify(record)))) {
-      const first = await readControlFile<JobRecord>(folder.record);
-      if (first?.specDigest !== specDigest)
-        throw new JobConflict(`job ${spec.name} exists with spec ${first?.specDigest}, and this one is ${specDigest}`);
-    }
+    await recordJob(folder, spec, specDigest);
     this.#log('job.recorded', spec, {});
     this.#pruneSometimes(spec);
     await this.#startOnce(folder, spec);
@@ -153,19 +142,6 @@ class LocalRunner implements JobRunner {
   #refOf(folder: JobFolder, name: string, specDigest: Digest): JobRef {
     const { host } = this.#options;
     return { runner: 'local', name, specDigest, externalId: folder.path, hostQueue: hostQueue('gpu', host) };
-  }
-
-  #validate(input: JobSpec): JobSpec {
-    const parsed = JobSpec.safeParse(input);
-    if (!parsed.success) {
-      const issue = parsed.error.issues[0]!;
-      throw new InvalidJob(`job spec, ${issue.path.join('.') || 'whole'}: ${issue.message}`);
-    }
-    // Without keys that are present but undefined: they are not JSON, and must not change the digest.
-    const spec = JSON.parse(JSON.stringify(parsed.data)) as JobSpec;
-    const problem = unrunnable(spec) ?? this.#tooManyGpus(spec);
-    if (problem !== undefined) throw new InvalidJob(`job ${spec.name}, ${problem}`);
-    return spec;
   }
 
   #tooManyGpus(spec: JobSpec): string | undefined {
@@ -229,12 +205,7 @@ class LocalRunner implements JobRunner {
   }
 
   async #find(ref: JobRef): Promise<JobFolder> {
-    const folder = jobFolderOf(this.#options.jobsFolder, ref.name);
-    const record = await readControlFile<JobRecord>(folder.record);
-    if (!record) throw new JobNotFound(`no job ${ref.name} on host ${this.#options.host}`);
-    if (record.specDigest !== ref.specDigest)
-      throw new JobConflict(`job ${ref.name} has spec ${record.specDigest}, and the reference names ${ref.specDigest}`);
-    return folder;
+    return await findJob(this.#options.jobsFolder, ref, `host ${this.#options.host}`);
   }
 
   #log(event: string, spec: JobSpec, fields: Record<string, string | number>): void {

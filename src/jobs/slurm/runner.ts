@@ -1,21 +1,14 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import {
-  type JobOutputs,
-  type JobRef,
-  type JobRunner,
-  JobSpec,
-  type JobStatus,
-  type LogPage,
-} from '../../contracts/job.ts';
+import type { JobOutputs, JobRef, JobRunner, JobSpec, JobStatus, LogPage } from '../../contracts/job.ts';
 import type { SlurmTarget } from '../../contracts/slurm-target.ts';
 import { canonicalBytes, digestOf } from '../../store/canonical-json.ts';
-import { allowedEnvironment, unrunnable } from '../container-contract.ts';
-import { InvalidJob, JobConflict, JobNotFound } from '../errors.ts';
+import { allowedEnvironment } from '../container-contract.ts';
 import { isThere, type JobFolder, type JobRecord, jobFolderOf, readControlFile } from '../local/job-folder.ts';
+import { findJob, recordJob, runnableSpec } from '../local/job-record.ts';
 import type { Launch, WrapperLimits } from '../local/launch.ts';
 import { readLogPage } from '../local/log-pages.ts';
-import { publishOnce, syncFolder } from '../local/publish.ts';
+import { syncFolder } from '../local/publish.ts';
 import { removeUnfinishedStaging, stageContainer } from '../local/staging.ts';
 import { findTools } from '../local/tools.ts';
 import { bundleWrapper } from '../local/wrapper-bundle.ts';
@@ -89,19 +82,14 @@ class SlurmRunner implements JobRunner {
   }
 
   async submit(input: JobSpec): Promise<JobRef> {
-    const spec = validated(input);
+    const spec = runnableSpec(input);
     const { target, name } = this.#options;
     const folder = jobFolderOf(target.folder, spec.name);
     directivesOf(spec, target, folder, this.#limits);
     const specDigest = digestOf(canonicalBytes(spec));
     await mkdir(folder.logs, { recursive: true, mode: 0o700 });
     await syncFolder(dirname(folder.path));
-    const record: JobRecord = { specDigest, spec, submittedAt: new Date().toISOString() };
-    if (!(await publishOnce(folder.record, JSON.stringify(record)))) {
-      const first = await readControlFile<JobRecord>(folder.record);
-      if (first?.specDigest !== specDigest)
-        throw new JobConflict(`job ${spec.name} exists with spec ${first?.specDigest}, and this one is ${specDigest}`);
-    }
+    await recordJob(folder, spec, specDigest);
     this.#log('job.recorded', spec, {});
     const id = await this.#startOnce(folder, spec);
     return { runner: 'slurm', name: spec.name, specDigest, externalId: `${name}/${id}` };
@@ -222,28 +210,10 @@ class SlurmRunner implements JobRunner {
 
   async #find(ref: JobRef): Promise<JobFolder> {
     const { target, name } = this.#options;
-    const folder = jobFolderOf(target.folder, ref.name);
-    const record = await readControlFile<JobRecord>(folder.record);
-    if (!record) throw new JobNotFound(`no job ${ref.name} on slurm:${name} in ${target.folder}`);
-    if (record.specDigest !== ref.specDigest)
-      throw new JobConflict(`job ${ref.name} has spec ${record.specDigest}, and the reference names ${ref.specDigest}`);
-    return folder;
+    return await findJob(target.folder, ref, `slurm:${name} in ${target.folder}`);
   }
 
   #log(event: string, spec: JobSpec, fields: Record<string, string | number>): void {
     this.#options.log?.(event, { job: spec.name, target: this.#options.name, ...fields });
   }
-}
-
-function validated(input: JobSpec): JobSpec {
-  const parsed = JobSpec.safeParse(input);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw new InvalidJob(`job spec, ${issue.path.join('.') || 'whole'}: ${issue.message}`);
-  }
-  // Without keys that are present but undefined: they are not JSON, and must not change the digest.
-  const spec = JSON.parse(JSON.stringify(parsed.data)) as JobSpec;
-  const problem = unrunnable(spec);
-  if (problem !== undefined) throw new InvalidJob(`job ${spec.name}, ${problem}`);
-  return spec;
 }
