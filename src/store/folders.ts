@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { ArtifactFile, type Digest, isSafeRelativePath } from '../contracts/digest.ts';
 import { CorruptBlob, InvalidInput } from './errors.ts';
 import { fileDigest } from './file-digest.ts';
-import { hasCode } from './fs/fs-ops.ts';
+import { hasCode } from './logs/files.ts';
 import type { BlobStore, Store } from './types.ts';
 
 type Blobs = Pick<Store, 'blobs'>;

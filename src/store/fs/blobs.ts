@@ -4,10 +4,11 @@ import { pipeline, type Readable, Transform } from 'node:stream';
 import { type Digest, Digest as DigestSchema } from '../../contracts/digest.ts';
 import { digestOf } from '../canonical-json.ts';
 import { CorruptBlob, InvalidInput, NotFound } from '../errors.ts';
+import { hasCode, listOrNothing, type StagedFile } from '../logs/files.ts';
 import type { BlobStore } from '../types.ts';
 import type { StoredBlob } from '../upkeep.ts';
-import { type FsOps, hasCode, listOrNothing } from './fs-ops.ts';
-import type { Staged, Staging } from './staging.ts';
+import type { FsOps } from './fs-ops.ts';
+import type { Staging } from './staging.ts';
 
 /**
  * Blobs as files `blobs/<first two digits>/<64 digits>`.
@@ -146,7 +147,7 @@ export class FsBlobStore implements BlobStore {
     await this.#staging.settleName(final);
   }
 
-  async #place(staged: Staged): Promise<void> {
+  async #place(staged: StagedFile): Promise<void> {
     const final = this.#path(staged.digest);
     while ((await this.#staging.publish(staged, final)) === 'exists') {
       const state = await this.#renew(staged.digest);

@@ -1,6 +1,7 @@
 import { link, mkdir, open, readdir, readFile, rename, rmdir, stat, unlink, utimes } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { StoreUnavailable } from '../errors.ts';
+import { hasCode } from '../logs/files.ts';
 
 /** A new file while it is written. */
 export interface NewFile {
@@ -115,19 +116,6 @@ export const nodeFs: FsOps = {
     return handle.createReadStream();
   },
 };
-
-export const hasCode = (error: unknown, code: string): boolean =>
-  error instanceof Error && 'code' in error && error.code === code;
-
-/** A folder that nobody has made yet is empty. */
-export async function listOrNothing(ops: FsOps, folder: string): Promise<{ name: string; isFolder: boolean }[]> {
-  try {
-    return await ops.list(folder);
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return [];
-    throw error;
-  }
-}
 
 /** Runs one call; `path` is the file it changes or reads. */
 export type Intercept = <T>(operation: keyof FsOps | keyof NewFile, path: string, run: () => Promise<T>) => Promise<T>;

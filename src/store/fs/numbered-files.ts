@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { type FsOps, listOrNothing } from './fs-ops.ts';
+import { listOrNothing, type Numbered } from '../logs/files.ts';
+import type { FsOps } from './fs-ops.ts';
 
 const filesPerShard = 1000;
 
@@ -7,7 +8,7 @@ const filesPerShard = 1000;
  * Files numbered 1, 2, 3 … in folders of a thousand, so that finding the newest stays cheap after years. Files are made
  * with `Staging`, so a number is either there and whole, or free.
  */
-export class NumberedFiles {
+export class NumberedFiles implements Numbered {
   readonly #ops: FsOps;
   readonly #folder: string;
 

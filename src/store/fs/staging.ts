@@ -1,15 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
-import type { Digest } from '../../contracts/digest.ts';
 import { InvalidInput } from '../errors.ts';
-import { type FsOps, hasCode, type NewFile } from './fs-ops.ts';
-
-/** A file that is whole and durable, and has no final name yet. */
-export interface Staged {
-  path: string;
-  digest: Digest;
-  sizeBytes: number;
-}
+import { hasCode, type LogStaging, type StagedFile } from '../logs/files.ts';
+import type { FsOps, NewFile } from './fs-ops.ts';
 
 /**
  * How every file of the store comes to be: written and synced under a temporary name, then linked to its final one,
@@ -18,7 +11,7 @@ export interface Staged {
  * Temporary files have one folder of their own in the same file system: a stream's digest, and so its final folder, is
  * known at its end only, and what a killed process left is found in one place.
  */
-export class Staging {
+export class Staging implements LogStaging {
   readonly #ops: FsOps;
   readonly #root: string;
   readonly #incoming: string;
@@ -31,7 +24,7 @@ export class Staging {
     this.#incoming = join(root, 'incoming');
   }
 
-  async stage(body: AsyncIterable<unknown> | Uint8Array): Promise<Staged> {
+  async stage(body: AsyncIterable<unknown> | Uint8Array): Promise<StagedFile> {
     await this.#makeDurable(this.#incoming);
     const path = join(this.#incoming, `${process.pid}-${randomUUID()}`);
     const file = await this.#ops.createFile(path);
@@ -53,7 +46,7 @@ export class Staging {
    * Gives the staged file its final name if nobody has it. Either way the name that stands there is durable on return:
    * whoever made it may have died before syncing the folder.
    */
-  async publish(staged: Staged, final: string): Promise<'created' | 'exists'> {
+  async publish(staged: StagedFile, final: string): Promise<'created' | 'exists'> {
     const folder = dirname(final);
     await this.#makeDurable(folder);
     try {
@@ -74,7 +67,7 @@ export class Staging {
   }
 
   /** Puts the staged file in place of a damaged one. */
-  async replace(staged: Staged, final: string): Promise<void> {
+  async replace(staged: StagedFile, final: string): Promise<void> {
     await this.#ops.rename(staged.path, final);
     await this.#ops.syncFolder(dirname(final));
   }
@@ -131,7 +124,7 @@ export class Staging {
   }
 }
 
-async function write(file: NewFile, body: AsyncIterable<unknown> | Uint8Array): Promise<Omit<Staged, 'path'>> {
+async function write(file: NewFile, body: AsyncIterable<unknown> | Uint8Array): Promise<Omit<StagedFile, 'path'>> {
   const hash = createHash('sha256');
   let sizeBytes = 0;
   for await (const chunk of body instanceof Uint8Array ? [body] : body) {

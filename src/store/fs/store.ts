@@ -3,12 +3,14 @@ import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { canonicalBytes } from '../canonical-json.ts';
 import { InvalidInput } from '../errors.ts';
+import { CaptureLogs } from '../logs/captures/log.ts';
+import { captureUpkeep } from '../logs/captures/upkeep.ts';
+import { hasCode, type LogMedium } from '../logs/files.ts';
+import { RefLogs } from '../logs/refs.ts';
 import type { KeptStore } from '../upkeep.ts';
 import { FsBlobStore } from './blobs.ts';
-import { FsCaptureLog } from './captures/log.ts';
-import { captureUpkeep } from './captures/upkeep.ts';
-import { type FsOps, hasCode, nodeFs, withoutSync, withTypedFailures } from './fs-ops.ts';
-import { FsRefStore } from './refs.ts';
+import { type FsOps, nodeFs, withoutSync, withTypedFailures } from './fs-ops.ts';
+import { NumberedFiles } from './numbered-files.ts';
 import { Staging } from './staging.ts';
 
 /** `fsync`: what was acknowledged survives a power cut. `fast`: it survives `kill -9` only. */
@@ -34,8 +36,9 @@ export async function openFsStore(root: string, options: FsStoreOptions = {}): P
   const staging = new Staging(ops, root);
   await checkLayout(ops, staging, root);
   const blobs = new FsBlobStore(ops, staging, root);
-  const refs = new FsRefStore(ops, staging, root, now);
-  const captures = new FsCaptureLog(ops, staging, root);
+  const medium: LogMedium = { files: ops, staging, numbered: (folder) => new NumberedFiles(ops, folder) };
+  const refs = new RefLogs(medium, root, now);
+  const captures = new CaptureLogs(medium, root);
   return {
     url: pathToFileURL(root).href,
     blobs,
@@ -46,7 +49,7 @@ export async function openFsStore(root: string, options: FsStoreOptions = {}): P
       deleteIfOlder: (digest, olderThan) => blobs.deleteIfOlder(digest, olderThan),
       removeLeftovers: (olderThan) => staging.removeLeftovers(olderThan),
       finishDeletions: (olderThan) => blobs.settleCondemned(olderThan),
-      captures: captureUpkeep(ops, staging, captures, now),
+      captures: captureUpkeep(medium, captures, now),
       checkLog: (name) => refs.checkLog(name),
     },
   };

@@ -6,9 +6,7 @@ import { canonicalBytes, digestOf, parseJson } from '../canonical-json.ts';
 import { CorruptLog, InvalidInput, RefConflict } from '../errors.ts';
 import type { Ref, RefStore, Why } from '../types.ts';
 import type { LogProblem } from '../upkeep.ts';
-import { type FsOps, hasCode, listOrNothing } from './fs-ops.ts';
-import { NumberedFiles } from './numbered-files.ts';
-import type { Staging } from './staging.ts';
+import { hasCode, type LogFiles, type LogMedium, type LogStaging, listOrNothing, type Numbered } from './files.ts';
 
 /** One file of a log. The SHA-256 of the file before chains them: a changed or exchanged entry shows. */
 const Entry = z.strictObject({
@@ -37,15 +35,17 @@ const logFolder = '@log';
 const operationsFolder = '@operations';
 
 /** Refs as folders `refs/<name>/@log/`, one file per entry; entries are never changed and never deleted. */
-export class FsRefStore implements RefStore {
-  readonly #ops: FsOps;
-  readonly #staging: Staging;
+export class RefLogs implements RefStore {
+  readonly #medium: LogMedium;
+  readonly #files: LogFiles;
+  readonly #staging: LogStaging;
   readonly #root: string;
   readonly #now: () => Date;
 
-  constructor(ops: FsOps, staging: Staging, root: string, now: () => Date) {
-    this.#ops = ops;
-    this.#staging = staging;
+  constructor(medium: LogMedium, root: string, now: () => Date) {
+    this.#medium = medium;
+    this.#files = medium.files;
+    this.#staging = medium.staging;
     this.#root = join(root, 'refs');
     this.#now = now;
   }
@@ -135,7 +135,7 @@ export class FsRefStore implements RefStore {
   }
 
   async *#below(prefix: string): AsyncIterable<string> {
-    for (const { name, isFolder } of await listOrNothing(this.#ops, join(this.#root, prefix))) {
+    for (const { name, isFolder } of await listOrNothing(this.#files, join(this.#root, prefix))) {
       if (!isFolder || !isName(name)) continue;
       // A log may be empty: its maker died before the first entry.
       if ((await this.#log(prefix + name).newest()) > 0) yield prefix + name;
@@ -175,7 +175,7 @@ export class FsRefStore implements RefStore {
   async #noted(path: string, operation: string): Promise<FirstTry | undefined> {
     const where = `operation ${operation}`;
     try {
-      return FirstTry.parse(parseJson(await this.#ops.readWhole(path), where));
+      return FirstTry.parse(parseJson(await this.#files.readWhole(path), where));
     } catch (error) {
       if (hasCode(error, 'ENOENT')) return undefined;
       if (error instanceof z.ZodError) throw new CorruptLog(where, z.prettifyError(error));
@@ -213,7 +213,7 @@ export class FsRefStore implements RefStore {
   async #decoded(name: string, entry: number): Promise<{ ref: Ref; hash: Digest; previous: string | null }> {
     const where = `ref ${name} entry ${entry}`;
     try {
-      const bytes = await this.#ops.readWhole(this.#log(name).path(entry));
+      const bytes = await this.#files.readWhole(this.#log(name).path(entry));
       const decoded = Entry.parse(parseJson(bytes, where));
       if (decoded.name !== name || decoded.entry !== entry)
         throw new CorruptLog(where, `the file says ref ${decoded.name} entry ${decoded.entry}`);
@@ -226,10 +226,10 @@ export class FsRefStore implements RefStore {
     }
   }
 
-  #log(name: string): NumberedFiles {
+  #log(name: string): Numbered {
     if (!isRefName(name))
       throw new InvalidInput(`ref name: expected lower-case names joined by "/", got ${JSON.stringify(name)}`);
-    return new NumberedFiles(this.#ops, join(this.#root, name, logFolder));
+    return this.#medium.numbered(join(this.#root, name, logFolder), 'grows');
   }
 }
 

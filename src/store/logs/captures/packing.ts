@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { CaptureRecord } from '../../../contracts/endpoint.ts';
-import { type FsOps, hasCode, listOrNothing } from '../fs-ops.ts';
-import type { Staging } from '../staging.ts';
+import { hasCode, type LogFiles, type LogMedium, type LogStaging, listOrNothing, type StagedFile } from '../files.ts';
 import { encodeIndex, type IndexedSegment } from './pack-index.ts';
 import type { PackRange } from './pack-name.ts';
 import { coveredBy, type ReplicaLog } from './replica-log.ts';
@@ -26,22 +25,23 @@ export interface PackingReport {
  * killed anywhere leaves a log that reads the same, and the next run clears away what is there twice. Two runs at once do
  * some work twice and nothing wrong.
  */
-export async function packSegments(ops: FsOps, staging: Staging, log: ReplicaLog, now: Date): Promise<PackingReport> {
+export async function packSegments(medium: LogMedium, log: ReplicaLog, now: Date): Promise<PackingReport> {
+  const { files } = medium;
   const report: PackingReport = { segments: 0, packs: 0 };
   try {
-    await clearAway(ops, log, now);
+    await clearAway(files, log, now);
     let group: number[] = [];
     let bytes = 0;
     for await (const number of log.files.after(coveredBy(await log.packRanges()))) {
-      bytes += (await ops.facts(log.files.path(number))).sizeBytes;
+      bytes += (await files.facts(log.files.path(number))).sizeBytes;
       group.push(number);
       if (bytes < closedAtBytes && group.length < mostFiles) continue;
-      await new Packing(ops, staging, log).pack(group, bytes);
+      await new Packing(medium, log).pack(group, bytes);
       report.segments += group.length;
       report.packs += 1;
       [group, bytes] = [[], 0];
     }
-    if (report.packs > 0) await clearAway(ops, log, now);
+    if (report.packs > 0) await clearAway(files, log, now);
   } catch (error) {
     // Another run was faster.
     if (!hasCode(error, 'ENOENT')) throw error;
@@ -50,48 +50,48 @@ export async function packSegments(ops: FsOps, staging: Staging, log: ReplicaLog
 }
 
 /** Deletes files whose segments are in a pack, packs that are in a larger pack, and what killed runs left. */
-async function clearAway(ops: FsOps, log: ReplicaLog, now: Date): Promise<void> {
+async function clearAway(files: LogFiles, log: ReplicaLog, now: Date): Promise<void> {
   const packs = await log.packRanges();
   const covered = coveredBy(packs);
   const shards = await log.files.shards();
   for (const [place, { folder, numbers }] of shards.entries()) {
-    for (const number of numbers) if (number <= covered) await removeIfThere(ops, log.files.path(number));
+    for (const number of numbers) if (number <= covered) await removeIfThere(files, log.files.path(number));
     if (place < shards.length - 1 && numbers.every((number) => number <= covered))
-      await removeFolderIfEmpty(ops, folder);
+      await removeFolderIfEmpty(files, folder);
   }
   for (const pack of packs)
     if (packs.some((other) => other !== pack && other.first <= pack.first && pack.last <= other.last))
-      await removePack(ops, log, pack);
-  await removeOrphans(ops, log, new Date(now.getTime() - orphanAfterMs));
+      await removePack(files, log, pack);
+  await removeOrphans(files, log, new Date(now.getTime() - orphanAfterMs));
 }
 
 /** Bodies whose run was killed before their index was there. */
-async function removeOrphans(ops: FsOps, log: ReplicaLog, olderThan: Date): Promise<void> {
-  const names = (await listOrNothing(ops, log.packs)).map(({ name }) => name);
+async function removeOrphans(files: LogFiles, log: ReplicaLog, olderThan: Date): Promise<void> {
+  const names = (await listOrNothing(files, log.packs)).map(({ name }) => name);
   for (const name of names) {
     if (!name.endsWith('.segments') || names.includes(name.replace(/segments$/, 'index'))) continue;
     const path = join(log.packs, name);
-    if ((await ops.facts(path)).modifiedAtMs < olderThan.getTime()) await removeIfThere(ops, path);
+    if ((await files.facts(path)).modifiedAtMs < olderThan.getTime()) await removeIfThere(files, path);
   }
 }
 
 /** The index goes first: a body without it is not there for readers. */
-export async function removePack(ops: FsOps, log: ReplicaLog, pack: PackRange): Promise<void> {
-  await removeIfThere(ops, log.indexPath(pack));
-  await removeIfThere(ops, log.bodyPath(pack));
+export async function removePack(files: LogFiles, log: ReplicaLog, pack: PackRange): Promise<void> {
+  await removeIfThere(files, log.indexPath(pack));
+  await removeIfThere(files, log.bodyPath(pack));
 }
 
-export async function removeIfThere(ops: FsOps, path: string): Promise<void> {
+export async function removeIfThere(files: LogFiles, path: string): Promise<void> {
   try {
-    await ops.remove(path);
+    await files.remove(path);
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error;
   }
 }
 
-export async function removeFolderIfEmpty(ops: FsOps, folder: string): Promise<void> {
+export async function removeFolderIfEmpty(files: LogFiles, folder: string): Promise<void> {
   try {
-    await ops.removeFolder(folder);
+    await files.removeFolder(folder);
   } catch (error) {
     if (!hasCode(error, 'ENOENT') && !hasCode(error, 'ENOTEMPTY')) throw error;
   }
@@ -99,16 +99,16 @@ export async function removeFolderIfEmpty(ops: FsOps, folder: string): Promise<v
 
 /** One new pack. */
 class Packing {
-  private readonly ops: FsOps;
-  private readonly staging: Staging;
+  private readonly files: LogFiles;
+  private readonly staging: LogStaging;
   private readonly log: ReplicaLog;
   private readonly segments: IndexedSegment[] = [];
   private fromMs = Number.MAX_SAFE_INTEGER;
   private toMs = 0;
 
-  constructor(ops: FsOps, staging: Staging, log: ReplicaLog) {
-    this.ops = ops;
-    this.staging = staging;
+  constructor(medium: LogMedium, log: ReplicaLog) {
+    this.files = medium.files;
+    this.staging = medium.staging;
     this.log = log;
   }
 
@@ -135,7 +135,7 @@ class Packing {
     const joining: PackRange[] = [];
     let size = bytes;
     for (const pack of (await this.log.packRanges()).reverse()) {
-      const { sizeBytes } = await this.ops.facts(this.log.bodyPath(pack));
+      const { sizeBytes } = await this.files.facts(this.log.bodyPath(pack));
       if (sizeBytes >= closedAtBytes || sizeBytes > 2 * size) break;
       joining.unshift(pack);
       size += sizeBytes;
@@ -148,11 +148,11 @@ class Packing {
     for (const pack of packs)
       for (const { number, offset, lengthBytes } of (await this.log.index(pack)).segments) {
         if (number <= reached) continue;
-        yield this.add(number, await this.ops.readRange(this.log.bodyPath(pack), offset, lengthBytes));
+        yield this.add(number, await this.files.readRange(this.log.bodyPath(pack), offset, lengthBytes));
         reached = number;
       }
     for (const number of numbers)
-      if (number > reached) yield this.add(number, await this.ops.readWhole(this.log.files.path(number)));
+      if (number > reached) yield this.add(number, await this.files.readWhole(this.log.files.path(number)));
   }
 
   /** @throws CorruptLog: what is damaged is left where it is. */
@@ -167,7 +167,7 @@ class Packing {
   }
 
   /** One range has one content, so a file that a killed run left may be replaced. */
-  private async publish(staged: Awaited<ReturnType<Staging['stage']>>, final: string): Promise<void> {
+  private async publish(staged: StagedFile, final: string): Promise<void> {
     if ((await this.staging.publish(staged, final)) === 'exists') await this.staging.replace(staged, final);
   }
 }

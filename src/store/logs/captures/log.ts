@@ -5,8 +5,7 @@ import { isName } from '../../../contracts/names.ts';
 import { canonicalJson, parseJson } from '../../canonical-json.ts';
 import { InvalidInput } from '../../errors.ts';
 import type { CaptureLog } from '../../types.ts';
-import { type FsOps, listOrNothing } from '../fs-ops.ts';
-import type { Staging } from '../staging.ts';
+import { type LogMedium, type LogStaging, listOrNothing } from '../files.ts';
 import { coveredBy, Moved, ReplicaLog } from './replica-log.ts';
 import { encodeSegment } from './segment.ts';
 
@@ -19,17 +18,17 @@ const defaultLimit = 10_000;
  * Captures by endpoint and replica. A replica is one process at a time; a restarted one goes on after the highest number
  * it finds, and a process of the same name that is not quite dead only takes a number, never a record.
  */
-export class FsCaptureLog implements CaptureLog {
-  readonly #ops: FsOps;
-  readonly #staging: Staging;
+export class CaptureLogs implements CaptureLog {
+  readonly #medium: LogMedium;
+  readonly #staging: LogStaging;
   readonly #root: string;
   /** Appends of one replica follow each other, so that no number appears before a smaller one. */
   readonly #tails = new Map<string, Promise<unknown>>();
   readonly #newest = new Map<string, number>();
 
-  constructor(ops: FsOps, staging: Staging, root: string) {
-    this.#ops = ops;
-    this.#staging = staging;
+  constructor(medium: LogMedium, root: string) {
+    this.#medium = medium;
+    this.#staging = medium.staging;
     this.#root = join(root, 'captures');
   }
 
@@ -97,7 +96,7 @@ export class FsCaptureLog implements CaptureLog {
   logOf(endpoint: string, replica: string): ReplicaLog {
     checkName('endpoint', endpoint);
     checkName('replica', replica);
-    return new ReplicaLog(this.#ops, this.#root, endpoint, replica);
+    return new ReplicaLog(this.#medium, this.#root, endpoint, replica);
   }
 
   async #append(log: ReplicaLog, segment: Uint8Array): Promise<void> {
@@ -120,7 +119,7 @@ export class FsCaptureLog implements CaptureLog {
   }
 
   async #namesIn(folder: string): Promise<string[]> {
-    return (await listOrNothing(this.#ops, folder))
+    return (await listOrNothing(this.#medium.files, folder))
       .filter(({ name, isFolder }) => isFolder && isName(name))
       .map(({ name }) => name)
       .sort();

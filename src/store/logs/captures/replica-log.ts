@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { CaptureRecord } from '../../../contracts/endpoint.ts';
-import { type FsOps, hasCode, listOrNothing } from '../fs-ops.ts';
-import { NumberedFiles } from '../numbered-files.ts';
+import { hasCode, type LogFiles, type LogMedium, listOrNothing, type Numbered } from '../files.ts';
 import { idHash, PackIndex } from './pack-index.ts';
 import { type PackRange, packName, packOfIndex } from './pack-name.ts';
 import { decodeSegment } from './segment.ts';
@@ -21,18 +20,18 @@ const packsFolder = '@packs';
  * pack, then in the pack alone. So a reader looks for files first and for packs after them, and takes the packs' word.
  */
 export class ReplicaLog {
-  readonly files: NumberedFiles;
+  readonly files: Numbered;
   readonly folder: string;
   readonly packs: string;
   readonly where: string;
-  readonly #ops: FsOps;
+  readonly #files: LogFiles;
 
   /** @param capturesFolder absolute */
-  constructor(ops: FsOps, capturesFolder: string, endpoint: string, replica: string) {
-    this.#ops = ops;
+  constructor(medium: LogMedium, capturesFolder: string, endpoint: string, replica: string) {
+    this.#files = medium.files;
     this.folder = join(capturesFolder, endpoint, replica);
     this.packs = join(this.folder, packsFolder);
-    this.files = new NumberedFiles(ops, this.folder);
+    this.files = medium.numbered(this.folder, 'shrinks');
     this.where = `captures ${endpoint}/${replica}`;
   }
 
@@ -43,7 +42,7 @@ export class ReplicaLog {
 
   /** Packs that are complete, ascending; while two are joined into one, both and the one. */
   async packRanges(): Promise<PackRange[]> {
-    return (await listOrNothing(this.#ops, this.packs))
+    return (await listOrNothing(this.#files, this.packs))
       .flatMap(({ name }) => packOfIndex(name) ?? [])
       .sort((a, b) => a.first - b.first || b.last - a.last);
   }
@@ -52,7 +51,7 @@ export class ReplicaLog {
   bodyPath = (pack: PackRange): string => join(this.packs, `${packName(pack)}.segments`);
 
   async index(pack: PackRange): Promise<PackIndex> {
-    const bytes = await this.#ops.readWhole(this.indexPath(pack));
+    const bytes = await this.#files.readWhole(this.indexPath(pack));
     return new PackIndex(bytes, `${this.where} pack ${packName(pack)}`);
   }
 
@@ -104,12 +103,12 @@ export class ReplicaLog {
   }
 
   #inPack(pack: PackRange, { number, offset, lengthBytes }: { number: number; offset: number; lengthBytes: number }) {
-    const read = () => this.#ops.readRange(this.bodyPath(pack), offset, lengthBytes);
+    const read = () => this.#files.readRange(this.bodyPath(pack), offset, lengthBytes);
     return { number, records: async () => decodeSegment(await read(), `${this.where} segment ${number}`) };
   }
 
   #inFile(number: number): FoundSegment {
-    const read = () => this.#ops.readWhole(this.files.path(number));
+    const read = () => this.#files.readWhole(this.files.path(number));
     return { number, records: async () => decodeSegment(await read(), `${this.where} segment ${number}`) };
   }
 }

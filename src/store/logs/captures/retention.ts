@@ -1,4 +1,4 @@
-import type { FsOps } from '../fs-ops.ts';
+import type { LogFiles } from '../files.ts';
 import { removeFolderIfEmpty, removeIfThere, removePack } from './packing.ts';
 import type { ReplicaLog } from './replica-log.ts';
 
@@ -15,7 +15,7 @@ export interface DroppedCaptures {
  * not packed stays until it is.
  */
 export async function dropOlder(
-  ops: FsOps,
+  files: LogFiles,
   log: ReplicaLog,
   { olderThan, dryRun }: { olderThan: Date; dryRun: boolean },
 ): Promise<DroppedCaptures> {
@@ -24,27 +24,27 @@ export async function dropOlder(
   for (const pack of packs) {
     if (pack.toMs >= olderThan.getTime()) continue;
     dropped.packs += 1;
-    for (const path of [log.bodyPath(pack), log.indexPath(pack)]) dropped.bytes += (await ops.facts(path)).sizeBytes;
-    if (!dryRun) await removePack(ops, log, pack);
+    for (const path of [log.bodyPath(pack), log.indexPath(pack)]) dropped.bytes += (await files.facts(path)).sizeBytes;
+    if (!dryRun) await removePack(files, log, pack);
   }
   const shards = await log.files.shards();
   const newest = shards.flatMap(({ numbers }) => numbers).at(-1);
   if (dropped.packs < packs.length) return dropped;
-  if (newest !== undefined && !(await wroteLastBefore(ops, log, newest, olderThan))) return dropped;
+  if (newest !== undefined && !(await wroteLastBefore(files, log, newest, olderThan))) return dropped;
 
   dropped.replicas = 1;
   for (const { folder, numbers } of shards) {
     for (const number of numbers) {
-      dropped.bytes += (await ops.facts(log.files.path(number))).sizeBytes;
-      if (!dryRun) await removeIfThere(ops, log.files.path(number));
+      dropped.bytes += (await files.facts(log.files.path(number))).sizeBytes;
+      if (!dryRun) await removeIfThere(files, log.files.path(number));
     }
-    if (!dryRun) await removeFolderIfEmpty(ops, folder);
+    if (!dryRun) await removeFolderIfEmpty(files, folder);
   }
-  if (!dryRun) for (const folder of [log.packs, log.folder]) await removeFolderIfEmpty(ops, folder);
+  if (!dryRun) for (const folder of [log.packs, log.folder]) await removeFolderIfEmpty(files, folder);
   return dropped;
 }
 
 /** By the file's time: a replica's clock does not matter here, and its last append does. */
-async function wroteLastBefore(ops: FsOps, log: ReplicaLog, newest: number, olderThan: Date): Promise<boolean> {
-  return (await ops.facts(log.files.path(newest))).modifiedAtMs < olderThan.getTime();
+async function wroteLastBefore(files: LogFiles, log: ReplicaLog, newest: number, olderThan: Date): Promise<boolean> {
+  return (await files.facts(log.files.path(newest))).modifiedAtMs < olderThan.getTime();
 }
