@@ -38,6 +38,12 @@ export const refNames = {
   champion: (model: string): string => `models/${model}/champion`,
   /** The last version that a person approved: the gate's protection against slow creep. */
   anchor: (model: string): string => `models/${model}/anchor`,
+  /** One entry per pruning: files that are gone on purpose. */
+  pruned: (model: string): string => `models/${model}/pruned`,
+  /** One entry per step of a version's way from another environment; the key is the first 40 hex digits of its digest. */
+  promotion: (model: string, key: string): string => `models/${model}/promotions/${key}`,
+  /** What a model scored on slices of rows; the key is of model and metric program. */
+  backtest: (key: string): string => `backtests/${key}`,
   desired: (endpoint: string): string => `endpoints/${endpoint}/desired`,
   replica: (endpoint: string, replica: string): string => `endpoints/${endpoint}/replicas/${replica}`,
   /** One entry per rollout that ended: its Deployment. */

@@ -5,6 +5,7 @@ import { define, group, runs } from '../command.ts';
 import { exitCodes } from '../errors.ts';
 import { facts, sections, table } from '../output.ts';
 import { clock, short } from '../words.ts';
+import { registerModelsBacktest } from './models-backtest.ts';
 import { registerModelSigning } from './models-signing.ts';
 
 export function registerModels(program: Command): void {
@@ -142,6 +143,7 @@ export function registerModels(program: Command): void {
     }),
   );
 
+  registerModelsBacktest(models);
   registerModelSigning(models);
 }
 
