@@ -102,8 +102,8 @@ export interface LoopState {
   consecutiveInconclusive: number;
   lastStartedAtMs: number | null;
   last: { n: number; outcome: string; detail: string; endedAtMs: number } | null;
-  /** Starts and GPU hours of the last 24 hours. */
-  recent: { startedAtMs: number; gpuHours: number }[];
+  /** Starts and GPU hours of the last 24 hours; where there are many, `cycles` of them together. */
+  recent: { startedAtMs: number; gpuHours: number; cycles?: number }[];
   finishedCycles: number;
   /** New data was announced since the data program was last asked. */
   dataHint: boolean;

@@ -17,15 +17,8 @@ import { failureInterceptor } from './failure-interceptor.ts';
 import { findGpus } from './gpus.ts';
 import { serveHealth } from './health.ts';
 import { createLog, type Logger, sdkLogger } from './log.ts';
+import { workerTuning } from './tuning.ts';
 import { workflowBundle } from './workflow-bundle.ts';
-
-/** Running activities get this long to save and leave; the SDK's default is 0. */
-const shutdownGraceMs = 8_000;
-/** Cancellation reaches an activity with its heartbeat, so beats are not held back for long. */
-const heartbeatThrottleMs = 2_000;
-
-/** Slots by what the queue's activities do: `control` and `hpc` wait, `cpu` computes, `gpu` waits for leased devices. */
-const slots: Readonly<Record<TaskQueue, number>> = { control: 200, cpu: 2, gpu: 100, hpc: 500 };
 
 /** One worker process: `main.ts --queue control|cpu|gpu|hpc --health-port 9100`; a container adds `--health-host 0.0.0.0`. */
 async function main(): Promise<void> {
@@ -93,12 +86,7 @@ async function main(): Promise<void> {
     activities,
     ...deploymentOptions(environment.buildId),
     interceptors: { activity: [() => ({ inbound: failureInterceptor })] },
-    maxConcurrentActivityTaskExecutions: slots[queue],
-    shutdownGraceTime: shutdownGraceMs,
-    shutdownForceTime: shutdownGraceMs * 2,
-    // How long a workflow waits for a worker that was killed before another takes it; people's commands wait 10 s.
-    stickyQueueScheduleToStartTimeout: '3s',
-    maxHeartbeatThrottleInterval: heartbeatThrottleMs,
+    ...workerTuning(queue),
   };
   const bundle: WorkflowBundleOption | undefined =
     queue === 'control'

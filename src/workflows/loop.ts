@@ -19,6 +19,7 @@ import { searchAttributes } from '../contracts/search-attributes.ts';
 import { showAttention } from './attention.ts';
 import { Bell } from './bell.ts';
 import { retrainCycle } from './cycle.ts';
+import { historyIsLong } from './history-is-long.ts';
 import { hearLoopMessages } from './loop-messages.ts';
 import { loopDetails } from './policies/details.ts';
 import { initialLoopState, LoopMachine, type LoopStep } from './policies/loop.ts';
@@ -46,7 +47,7 @@ export async function retrainingLoop(input: LoopInput): Promise<void> {
         if (isCancellation(error)) throw error;
         machine.block(rootCause(error), Date.now());
       }
-      if (workflowInfo().continueAsNewSuggested) await goOnAsNewRun();
+      if (historyIsLong()) await goOnAsNewRun();
     }
     await condition(() => !bell.isRinging, '10s');
     await condition(allHandlersFinished);

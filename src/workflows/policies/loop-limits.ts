@@ -15,6 +15,33 @@ type Starts = LoopState['recent'];
 export const ofTheLastDay = (recent: Starts, nowMs: number): Starts =>
   recent.filter(({ startedAtMs }) => startedAtMs > nowMs - dayMs);
 
+/** So many starts are remembered one by one: more than a day allows unless a spec asks for many. */
+const startsOneByOne = 100;
+const slotMs = 900_000;
+
+/**
+ * A cycle starts. Where there are too many to carry along, those of a quarter of an hour become one, as late as the last of
+ * them: limits then hold a quarter of an hour too long at most, never too short.
+ */
+export function withStart(recent: Starts, nowMs: number): Starts {
+  const before = ofTheLastDay(recent, nowMs);
+  return [...(before.length < startsOneByOne ? before : inSlots(before)), { startedAtMs: nowMs, gpuHours: 0 }];
+}
+
+function inSlots(starts: Starts): Starts {
+  const slotOf = ({ startedAtMs }: Starts[number]): number => Math.floor(startedAtMs / slotMs);
+  const slots: Starts = [];
+  for (const start of starts) {
+    const { startedAtMs } = start;
+    const last = slots.at(-1);
+    if (!last || slotOf(last) !== slotOf(start)) slots.push(start);
+    else slots.splice(-1, 1, { startedAtMs, gpuHours: gpuHoursOf([last, start]), cycles: cyclesOf([last, start]) });
+  }
+  return slots;
+}
+
+export const cyclesOf = (starts: Starts): number => starts.reduce((sum, { cycles = 1 }) => sum + cycles, 0);
+
 export const gpuHoursOf = (starts: Starts): number => starts.reduce((sum, { gpuHours }) => sum + gpuHours, 0);
 
 /** When the next cycle may start at the earliest; `atMs` is now when nothing holds it back. */
@@ -31,12 +58,16 @@ export function earliestStart(
       because: 'the minimum interval between cycles',
       overBudget: false,
     });
-  if (today.length >= plan.cyclesPerDay)
+  let cycles = cyclesOf(today);
+  for (const start of today) {
+    if (cycles < plan.cyclesPerDay) break;
+    cycles -= cyclesOf([start]);
     gates.push({
-      atMs: today[today.length - plan.cyclesPerDay]!.startedAtMs + dayMs,
+      atMs: start.startedAtMs + dayMs,
       because: `the limit of ${plan.cyclesPerDay} cycles a day`,
       overBudget: true,
     });
+  }
   let gpuHours = gpuHoursOf(today);
   for (const start of today) {
     if (gpuHours < plan.gpuHoursPerDay) break;

@@ -1,6 +1,6 @@
 import type { LoopStatus, Notice } from '../../contracts/messages.ts';
 import type { LoopMachine } from './loop.ts';
-import { gpuHoursOf, ofTheLastDay } from './loop-limits.ts';
+import { cyclesOf, gpuHoursOf, ofTheLastDay } from './loop-limits.ts';
 
 /** What a loop says of itself to whoever asks. */
 export function loopStatus(machine: LoopMachine, nowMs: number): LoopStatus {
@@ -28,7 +28,7 @@ export function loopStatus(machine: LoopMachine, nowMs: number): LoopStatus {
     }[step.kind](),
     nextNotBeforeMs: step.kind === 'wait' && !step.checkCycle ? step.untilMs : null,
     gpuHoursToday: gpuHoursOf(today),
-    cyclesToday: today.length,
+    cyclesToday: cyclesOf(today),
     dataAskedAtMs: state.dataAskedAtMs,
     droppedSignals: state.droppedSignals,
   };

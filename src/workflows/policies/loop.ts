@@ -12,7 +12,7 @@ import type {
 } from '../../contracts/messages.ts';
 import { workflowIds } from '../../contracts/names.ts';
 import { findAnswer, rememberAnswer } from './answers.ts';
-import { earliestStart, type Gate, ofTheLastDay } from './loop-limits.ts';
+import { earliestStart, type Gate, withStart } from './loop-limits.ts';
 
 const hourMs = 3_600_000;
 
@@ -163,7 +163,7 @@ export class LoopMachine {
     state.opened = null;
     state.running = cycle;
     state.lastStartedAtMs = nowMs;
-    state.recent = [...ofTheLastDay(state.recent, nowMs), { startedAtMs: nowMs, gpuHours: 0 }];
+    state.recent = withStart(state.recent, nowMs);
     const { earlyReport } = state;
     state.earlyReport = null;
     if (earlyReport) this.finished(earlyReport, nowMs);

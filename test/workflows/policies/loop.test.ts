@@ -48,6 +48,22 @@ const end = (
   machine.finished({ n, outcome: 'x', detail: 'd', failed: false, inconclusive: false, gpuHours: 0, ...more }, now);
 
 describe('policies/loop', () => {
+  it('remembers a day of very many cycles in a bounded state, and its limits hold no shorter', () => {
+    const most = 3_000;
+    const machine = machineWith({ cyclesPerDay: most, gpuHoursPerDay: 1_000 });
+    const stepMs = 10_000;
+    for (let i = 0; i < most; i++) end(machine, start(machine, i * stepMs), i * stepMs + 1, { gpuHours: 0.1 });
+    const afterMs = most * stepMs;
+    assert.ok(machine.state.recent.length <= 101, `${machine.state.recent.length} starts are carried along`);
+    const { cyclesToday, gpuHoursToday } = loopStatus(machine, afterMs);
+    assert.equal(cyclesToday, most);
+    assert.ok(Math.abs(gpuHoursToday - 300) < 1e-6);
+    const { atMs, because } = machine.earliestStart(afterMs)!;
+    assert.match(because, /3000 cycles a day/);
+    assert.ok(atMs >= day && atMs <= day + hour / 4, `the first start is forgotten at ${atMs}`);
+    assert.equal(loopStatus(machine, afterMs + day).cyclesToday, 0);
+  });
+
   it('watches data, starts on a trigger, and watches again', () => {
     const machine = machineWith();
     assert.deepEqual(

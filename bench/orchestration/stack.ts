@@ -1,0 +1,97 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ChildSpec } from '../../src/stack/child-spec.ts';
+import { readEnvironment } from '../../src/stack/environment.ts';
+import type { StackEvent } from '../../src/stack/events.ts';
+import { stateLayout } from '../../src/stack/layout.ts';
+import { freePorts } from '../../src/stack/ports.ts';
+import { readTable } from '../../src/stack/process-table.ts';
+import { lockStack } from '../../src/stack/stack-lock.ts';
+import { Supervisor } from '../../src/stack/supervisor.ts';
+import { ensureTemporalCli } from '../../src/stack/temporal-cli.ts';
+import { prepareNamespace } from '../../src/stack/temporal-namespace.ts';
+import { claimDatabase, temporalChild, temporalServerSpec } from '../../src/stack/temporal-server.ts';
+import { tsxArgv } from '../../src/stack/tsx.ts';
+
+/** A worker process of a benchmark: `program` gets `args`, then `--address` and `--health-port`. */
+export interface BenchWorker {
+  name: string;
+  program: URL;
+  args: string[];
+  /** Of Node itself. */
+  nodeOptions?: string;
+}
+
+export interface BenchStack {
+  home: string;
+  address: string;
+  cli: { version: string; serverVersion: string };
+  flags: readonly string[];
+  healthUrl(name: string): string;
+  pid(name: string): number;
+  stop(): Promise<void>;
+}
+
+const readyWithinMs = 120_000;
+
+/**
+ * What `up` starts, with other workers: the same server with the same flags and database file, under the same supervisor,
+ * which restarts whatever is killed.
+ */
+export async function startStack(
+  workers: readonly BenchWorker[],
+  onEvent: (event: StackEvent) => void = () => undefined,
+): Promise<BenchStack> {
+  const home = await mkdtemp(join(tmpdir(), 'goto3-bench-'));
+  const layout = stateLayout(home);
+  const lock = lockStack(layout);
+  const cli = await ensureTemporalCli({ log: (line) => console.log(line), environment: readEnvironment() });
+  claimDatabase(layout, cli.serverVersion);
+  const [port, uiPort, ...healthPorts] = await freePorts(Array.from({ length: workers.length + 2 }, () => undefined));
+  const address = `127.0.0.1:${port}`;
+  const server = temporalServerSpec({
+    ...{ cli, layout, port: port!, uiPort: uiPort! },
+    ...{ namespace: 'default', fsync: false },
+  });
+  const healthUrl = (name: string): string =>
+    `http://127.0.0.1:${healthPorts[workers.findIndex((worker) => worker.name === name)]}`;
+  const specs = workers.map(({ name, program, args, nodeOptions }, i): ChildSpec => {
+    const [node, ...rest] = tsxArgv(program, ...args, '--address', address, '--health-port', String(healthPorts[i]));
+    return {
+      name,
+      argv: [node, ...(nodeOptions === undefined ? [] : [nodeOptions]), ...rest],
+      env: { GOTO3_HOME: home },
+      cwd: home,
+      readiness: { kind: 'http', url: `${healthUrl(name)}/healthz` },
+      stopSignal: 'SIGTERM',
+      graceMs: 10_000,
+      after: [temporalChild],
+      stopWave: 2,
+      code: 'bench',
+      ports: [healthPorts[i]!],
+    };
+  });
+  const supervisor = new Supervisor(lock, [server, ...specs], {
+    onEvent,
+    prepare: { [temporalChild]: () => prepareNamespace(address, 'default') },
+  });
+  const stop = async (): Promise<void> => {
+    await supervisor.stop();
+    lock.release();
+    await rm(home, { recursive: true, force: true, maxRetries: 5 });
+  };
+  await supervisor.ready(readyWithinMs).catch(async (error: unknown) => {
+    await stop();
+    throw error;
+  });
+  return {
+    ...{ home, address, cli, healthUrl, stop },
+    flags: server.argv.slice(1).filter((word) => word !== layout.database),
+    pid(name) {
+      const found = readTable(layout.run).find((record) => record.name === name)?.process;
+      if (!found) throw new Error(`no process of ${name} is recorded`);
+      return found.pid;
+    },
+  };
+}
