@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import { nearest } from './nearest.ts';
-import { lineFinder } from './yaml.ts';
+import { placeFinder } from './yaml.ts';
 
 export interface WrittenFile {
   /** As parsed, before defaults. */
   file: unknown;
-  /** The YAML that it was parsed from; without it lines are not named. */
+  /** The YAML that it was parsed from; without it places are not named. */
   bytes: Uint8Array | undefined;
+  /** Columns are named too. */
+  columns?: boolean;
   /** What it was checked by. */
   schema: z.ZodType;
 }
@@ -19,17 +21,20 @@ interface Problem {
   message: string;
 }
 
-/** One line an issue: which field, what was expected, the nearest right spelling, and the line of the file. */
-export function problemLines(issues: readonly z.core.$ZodIssue[], { file, bytes, schema }: WrittenFile): string[] {
-  const lineOf = bytes === undefined ? () => undefined : lineFinder(bytes);
+/** One line an issue: which field, what was expected, the nearest right spelling, and its place in the file. */
+export function problemLines(
+  issues: readonly z.core.$ZodIssue[],
+  { file, bytes, columns = false, schema }: WrittenFile,
+): string[] {
+  const placeOf = bytes === undefined ? () => undefined : placeFinder(bytes);
   const fieldsAt = fieldFinder(schema);
   return issues
     .flatMap((issue) => problemsOf(issue))
     .map(({ path, message }, n) => {
       if (n >= explained) return `${where(path)}: ${message}`;
-      const line = lineOf(path);
+      const place = placeOf(path);
       const spelling = nearest(...misspelt(path, message, file, fieldsAt));
-      return `${where(path)}: ${message}${spelling}${line === undefined ? '' : ` (line ${line})`}`;
+      return `${where(path)}: ${message}${spelling}${place === undefined ? '' : ` (line ${place.line}${columns ? `, column ${place.column}` : ''})`}`;
     });
 }
 

@@ -71,10 +71,12 @@ function refusePrototypes(what: string, value: unknown, path: readonly string[])
 }
 
 /**
- * Line of a field in a file that `parseYaml` has taken: of its key in a mapping, of the element in a list. Where there is no
- * such field, the line of what it belongs to; undefined for the file itself.
+ * Place of a field in a file that `parseYaml` has taken: of its key in a mapping, of the element in a list. Where there is no
+ * such field, the place of what it belongs to; undefined for the file itself. Both count from 1.
  */
-export function lineFinder(bytes: Uint8Array): (path: readonly PropertyKey[]) => number | undefined {
+export function placeFinder(
+  bytes: Uint8Array,
+): (path: readonly PropertyKey[]) => { line: number; column: number } | undefined {
   const lineCounter = new LineCounter();
   const text = new TextDecoder().decode(bytes);
   const { contents } = parseDocument(text, {
@@ -98,6 +100,8 @@ export function lineFinder(bytes: Uint8Array): (path: readonly PropertyKey[]) =>
         offset = (node as { range?: [number, number, number] } | undefined)?.range?.[0] ?? offset;
       } else break;
     }
-    return offset === undefined ? undefined : lineCounter.linePos(offset).line;
+    if (offset === undefined) return undefined;
+    const { line, col } = lineCounter.linePos(offset);
+    return { line, column: col };
   };
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { ArtifactFile, Digest } from './digest.ts';
+import { ArtifactFile, Digest, isSafeRelativePath } from './digest.ts';
 import { type FailureClass, failureClasses } from './failures.ts';
+import { tasksPattern } from './workload-array.ts';
 
 /** A value that is resolved where the job starts; the reference, never the value, is in history, argv and logs. */
 export const SecretRef = z.strictObject({ secret: z.string().min(1).max(128) });
@@ -17,6 +18,34 @@ export type JobResources = z.infer<typeof JobResources>;
 
 const environmentName = z.string().regex(/^[A-Z_][A-Z0-9_]*$/, 'expected an environment name in capitals');
 const channelName = z.string().regex(/^[a-z][a-z0-9_]{0,62}$/, 'expected a channel name in lower case');
+
+const batchName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, 'expected letters, digits, "_", "." and "-", at most 64 characters');
+
+/** Features of `--constraint`: `efa`, `intel&gpu`, `rack1|rack2`. */
+export const batchConstraint = z
+  .string()
+  .regex(/^[A-Za-z0-9_.]+([&|][A-Za-z0-9_.]+){0,9}$/, 'expected features joined by "&" or "|", such as "efa&intel"');
+
+/** What only a batch system can give; a local runner starts the same program on one machine. */
+export const JobBatch = z.strictObject({
+  /** `resources` are then per task (cpus) and per node (memory, gpus). */
+  nodes: z.number().int().min(1).max(10_000),
+  tasks: z.number().int().min(1).max(1_000_000),
+  tasksPerNode: z.number().int().min(1).max(4_096).optional(),
+  /** What starts one process a task; absent: the program is started once, on the first node. */
+  launcher: z.enum(['srun', 'mpirun']).optional(),
+  partition: batchName.optional(),
+  account: batchName.optional(),
+  qos: batchName.optional(),
+  reservation: batchName.optional(),
+  constraint: batchConstraint.optional(),
+  exclusive: z.literal(true).optional(),
+  /** Still in the queue after this: class `capacity`, and the next partition has its turn. */
+  startWithinMs: z.number().int().positive().optional(),
+});
+export type JobBatch = z.infer<typeof JobBatch>;
 
 /**
  * What a program needs to run anywhere under the SageMaker container contract (DESIGN §4): the same spec is a local
@@ -45,13 +74,22 @@ export const JobSpec = z.strictObject({
   progressTimeoutMs: z.number().int().positive(),
   /** Scheduling priority of a local process, 0 (normal) to 19 (lowest). */
   nice: z.number().int().min(0).max(19),
-  /** `slurm:<target>` on the hpc queue; absent: the runner of the queue. */
+  /** `slurm:<target>` or `sagemaker:<target>` on the hpc queue; absent: the runner of the queue. */
   runsOn: z
     .string()
-    .regex(/^slurm:[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/)
+    .regex(/^(?:slurm|sagemaker):[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/)
     .optional(),
   /** What an exit 0 must have left behind, in `SM_MODEL_DIR` or `SM_OUTPUT_DATA_DIR`; without it the job failed. */
   expects: z.enum(['model', 'output']).optional(),
+  /** Files that an exit 0 must have left in `SM_OUTPUT_DATA_DIR`, by relative path. */
+  leaves: z.array(z.string().refine(isSafeRelativePath, 'expected a relative path without ".."')).optional(),
+  /** One job of many tasks; each runs the program with its number, its own claim and its own end. */
+  array: z
+    .strictObject({ tasks: z.string().regex(tasksPattern), atOnce: z.number().int().min(1).max(10_000) })
+    .optional(),
+  batch: JobBatch.optional(),
+  /** `${output}`, `${channel.data}` … in program and environment are filled in where it starts (src/jobs/places.ts). */
+  fillsIn: z.literal(true).optional(),
 });
 export type JobSpec = z.infer<typeof JobSpec>;
 
@@ -92,6 +130,17 @@ export interface JobStatus {
   progress?: JobProgress;
   startedAt?: string;
   endedAt?: string;
+  /** The runner's own word for where the job is: SageMaker's `Downloading`, `Interrupted`. */
+  stage?: string;
+  /** What the cloud will put on the bill so far. */
+  billableSeconds?: number;
+  /** Of an array: how many tasks are in each state. */
+  tasks?: Partial<Record<JobState, number>>;
+}
+
+/** One task of an array. */
+export interface TaskStatus extends JobStatus {
+  task: number;
 }
 
 export interface LogPage {
@@ -125,7 +174,10 @@ export interface JobRunner {
   withdraw?(name: string, runsOn?: string): Promise<JobRef | undefined>;
   /** Returns once the cancel is recorded; `describe` says when the job is gone. Cancelling an ended job does nothing. */
   cancel(ref: JobRef): Promise<void>;
-  logs(ref: JobRef, cursor?: string): Promise<LogPage>;
+  /** @param task of an array; absent: the first that failed, else the first that has started */
+  logs(ref: JobRef, cursor?: string, task?: number): Promise<LogPage>;
+  /** Every task of an array; runners without arrays refuse a spec that has one. */
+  tasks?(ref: JobRef): Promise<TaskStatus[]>;
   outputs(ref: JobRef): Promise<JobOutputs>;
 }
 

@@ -12,7 +12,7 @@ import { defaultDirection, type GateMetric, isMetricName, metricNames, rowAggreg
  * `loop.yaml` (DESIGN §7). The input side is what people write, units included; the output side (`LoopSpec`) is what the
  * rest of the code reads: milliseconds, bytes, fractions. `goto3 schema loop` publishes the input side as JSON Schema.
  */
-const withUnit = <T>(parse: (text: string) => T, example: string) =>
+export const withUnit = <T>(parse: (text: string) => T, example: string) =>
   z
     .string()
     .meta({ examples: [example] })
@@ -53,7 +53,7 @@ const column = z
   .min(1)
   .max(128)
   .refine((c) => c !== '__proto__', 'not a column name');
-const program = z
+export const program = z
   .array(
     z
       .string()
@@ -61,7 +61,7 @@ const program = z
       .refine((part) => !part.includes('\0'), 'expected text without NUL'),
   )
   .min(1);
-const environment = z.record(
+export const environment = z.record(
   z.string().regex(/^[A-Z_][A-Z0-9_]*$/, 'expected an environment name in capitals'),
   z.union([z.string(), SecretRef]),
 );
@@ -120,7 +120,12 @@ const trainSchema = z.strictObject({
   runsOn: z
     .union([
       z.literal('local'),
-      z.string().regex(/^slurm:[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, 'expected "local" or "slurm:<target>"'),
+      z
+        .string()
+        .regex(
+          /^(?:slurm|sagemaker):[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/,
+          'expected "local", "slurm:<target>" or "sagemaker:<target>"',
+        ),
     ])
     .default('local'),
 });

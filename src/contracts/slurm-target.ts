@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { SecretRef } from './job.ts';
+import { batchConstraint, SecretRef } from './job.ts';
 
 /**
  * What a file may say about a Slurm cluster (`slurm:<name>` in goto3.yaml). Every text that reaches a directive passes an
@@ -8,10 +8,6 @@ import { SecretRef } from './job.ts';
 const slurmName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, 'expected letters, digits, "_", "." and "-", at most 64 characters');
-/** Feature expressions of `--constraint`: `efa`, `intel&gpu`, `rack1|rack2`. */
-const constraint = z
-  .string()
-  .regex(/^[A-Za-z0-9_.]+([&|][A-Za-z0-9_.]+){0,9}$/, 'expected features joined by "&" or "|", such as "efa&intel"');
 /** `%` would be a pattern in Slurm's file names, a blank would end a `#!` line. */
 const absolutePath = z
   .string()
@@ -51,7 +47,7 @@ export const SlurmTarget = z.strictObject({
   account: slurmName.optional(),
   qos: slurmName.optional(),
   reservation: slurmName.optional(),
-  constraint: constraint.optional(),
+  constraint: batchConstraint.optional(),
   /** Node.js on the compute nodes (for the wrapper); default: where the worker has it. */
   node: absolutePath.optional(),
   /** PATH of the programs on the compute nodes. */

@@ -16,6 +16,7 @@ import { registerStatus } from './commands/status.ts';
 import { registerStore } from './commands/store.ts';
 import { registerVerdict } from './commands/verdict.ts';
 import { registerWorker } from './commands/worker.ts';
+import { registerWorkload } from './commands/workload.ts';
 import { registerDemo } from './demo.ts';
 
 /**
@@ -36,6 +37,7 @@ export const commandGroups: readonly ((program: Command) => void)[] = [
   registerEndpoint,
   registerModels,
   registerQuantize,
+  registerWorkload,
   registerJob,
   registerStore,
   registerSchedule,

@@ -32,13 +32,16 @@ export function registerFile(program: Command): void {
 
   define(program, 'schema', 'the JSON Schema of a file, so that editors complete and check it', [
     'schema loop > loop.schema.json',
+    'schema workload > workload.schema.json',
     '# then, as the first line of loop.yaml: # yaml-language-server: $schema=loop.schema.json',
   ])
-    .addArgument(new Argument('<kind>', 'which file').choices(['loop']))
+    .addArgument(new Argument('<kind>', 'which file').choices(['loop', 'workload']))
     .action(
-      runs(async () => {
-        const { loopJsonSchema } = await import('../loop-schema.ts');
-        const document = loopJsonSchema();
+      runs<object, [kind: 'loop' | 'workload']>(async (_session, _options, kind) => {
+        const document =
+          kind === 'loop'
+            ? (await import('../loop-schema.ts')).loopJsonSchema()
+            : (await import('../workload-schema.ts')).workloadJsonSchema();
         return { document, text: JSON.stringify(document, undefined, 2) };
       }),
     );

@@ -1,0 +1,56 @@
+import type { Command } from 'commander';
+import { define, group, runs } from '../command.ts';
+import { facts } from '../output.ts';
+import { plural } from '../words.ts';
+
+export function registerWorkload(program: Command): void {
+  const workload = group(program, 'workload', 'workloads: files of HPC jobs, and #SBATCH scripts as they are');
+
+  define(workload, 'validate <file>', 'check a workload file or an #SBATCH script; starts and writes nothing', [
+    'workload validate examples/option-pricing/workload.yaml',
+    'workload validate solver.sbatch --on slurm:lab --json',
+  ])
+    .option('--on <target>', 'where a bare script would run', 'local')
+    .action(
+      runs<{ on: string }, [file: string]>(async ({ output }, { on }, file) => {
+        const { readWorkloadFile } = await import('../../workload-file.ts');
+        const { spec, notes } = await readWorkloadFile(file, on);
+        const jobs = Object.values(spec.jobs);
+        const text = [
+          `${file} is ${output.paint.green('valid')}.`,
+          facts(
+            [
+              ['workload', spec.workload],
+              ['runs on', [...new Set(jobs.map((job) => job.runsOn ?? spec.runsOn))].join(', ')],
+              ['jobs', `${plural(jobs.length, 'job')}, ${jobs.filter((job) => job.array).length} of them arrays`],
+            ],
+            output.paint,
+          ),
+          ...notes,
+        ].join('\n');
+        return { document: { valid: true, file, spec, notes }, text };
+      }),
+    );
+
+  define(workload, 'plan <file>', 'the DAG, what it takes at most and what it costs; starts and writes nothing', [
+    'workload plan examples/option-pricing/workload.yaml',
+    'workload plan workload.yaml --svg dag.svg         draw it, too',
+  ])
+    .option('--on <target>', 'where a bare script would run', 'local')
+    .option('--svg <file>', 'write the DAG as a picture')
+    .action(
+      runs<{ on: string; svg?: string }, [file: string]>(async ({ output }, { on, svg }, file) => {
+        const { readWorkloadFile } = await import('../../workload-file.ts');
+        const { planWorkload } = await import('../../workload-plan.ts');
+        const { planText } = await import('../workload-text.ts');
+        const plan = planWorkload(await readWorkloadFile(file, on));
+        if (svg !== undefined) {
+          const { writeFile } = await import('node:fs/promises');
+          const { workloadSvg } = await import('../../workload-svg.ts');
+          await writeFile(svg, workloadSvg(plan));
+        }
+        const text = [planText(plan, output), ...(svg === undefined ? [] : [`drawn in ${svg}`])].join('\n\n');
+        return { document: plan, text };
+      }),
+    );
+}
