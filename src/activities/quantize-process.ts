@@ -10,9 +10,16 @@ import { endWithParent } from '../serving/program.ts';
 
 export type QuantizeTask =
   /** Writes the int8 model. Paths are absolute. */
-  | { op: 'quantize'; input: string; output: string; reduceRange: boolean; exclude: string[] }
+  | { op: 'quantize'; input: string; output: string; reduceRange: boolean; smallest: number; exclude: string[] }
   /** Measures every layer on these rows. */
-  | { op: 'rank'; input: string; reduceRange: boolean; signature: ModelSignature; rows: FeatureRow[] };
+  | {
+      op: 'rank';
+      input: string;
+      reduceRange: boolean;
+      smallest: number;
+      signature: ModelSignature;
+      rows: FeatureRow[];
+    };
 
 export type QuantizeAnswer =
   /** Nodes that became int8, and those that stayed float. */
@@ -39,7 +46,11 @@ async function obey(task: QuantizeTask): Promise<QuantizeAnswer> {
   const opened = openModel(task.input);
   try {
     if (task.op === 'rank') return { op: 'ranked', layers: await rank(opened.model, task) };
-    const { model, report } = quantizeDynamic(opened.model, { reduceRange: task.reduceRange, exclude: task.exclude });
+    const { model, report } = quantizeDynamic(opened.model, {
+      reduceRange: task.reduceRange,
+      smallest: task.smallest,
+      exclude: task.exclude,
+    });
     // One file is what a model folder names; the scratch folder needs no fsync.
     const { sizeBytes } = await saveModel(model, task.output, { externalData: 'never', durability: 'fast' });
     const quantized = report.nodes.filter(({ outcome }) => outcome === 'quantized').length;
@@ -54,9 +65,9 @@ const rowsPerRun = 64;
 
 async function rank(
   model: ReturnType<typeof openModel>['model'],
-  { rows, reduceRange, signature }: QuantizeTask & { op: 'rank' },
+  { rows, reduceRange, smallest, signature }: QuantizeTask & { op: 'rank' },
 ): Promise<LayerError[]> {
-  const probe = sensitivityProbe(model, { reduceRange });
+  const probe = sensitivityProbe(model, { reduceRange, smallest });
   const errors = new LayerErrors(probe);
   const sums = probe.sums.flatMap(({ signal, noise }) => [signal, noise]);
   const session = await InferenceSession.create(encodeModel(probe.model), {

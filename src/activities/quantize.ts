@@ -9,6 +9,7 @@ import type { Model } from '../contracts/manifests.ts';
 import { modelFileName } from '../contracts/model.ts';
 import { needsReducedRange, readCpuFeatures } from '../onnx/quantize/cpu.ts';
 import { type Arithmetic, instructionSetOf } from '../onnx/quantize/instruction-set.ts';
+import { fewestThatPay } from '../onnx/quantize/pays.ts';
 import { putJson } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
 import type { ModelFolders } from './model-folders.ts';
@@ -27,9 +28,12 @@ import { readSpec } from './spec.ts';
 export function createQuantizeActivities({
   store,
   models,
+  smallest = fewestThatPay,
 }: {
   store: Store;
   models: ModelFolders;
+  /** Matrices with fewer weights stay float. */
+  smallest?: number;
 }): QuantizeActivities {
   return {
     async quantizeModel({ plan, model: digest }) {
@@ -46,6 +50,7 @@ export function createQuantizeActivities({
               input: join(folder, modelFileName),
               output,
               reduceRange: arithmetic.weightBits === 7,
+              smallest,
               exclude,
             },
             scratch,
@@ -68,6 +73,7 @@ export function createQuantizeActivities({
               folder,
               scratch,
               arithmetic,
+              smallest,
               ...search,
               margin: plan.quantizeMargin ?? 0,
               say,

@@ -18,7 +18,7 @@ export interface SearchCase {
 /** The activity on a store of this machine, as a worker builds it. */
 export async function quantizerOf({ store, models }: SearchCase): Promise<QuantizeActivities> {
   const opened = await openStore(store, { durability: 'fast' });
-  return createQuantizeActivities({ store: opened, models: new ModelFolders(opened, models) });
+  return createQuantizeActivities({ store: opened, models: new ModelFolders(opened, models), smallest: 0 });
 }
 
 /**

@@ -228,7 +228,7 @@ describe('onnx/quantize/dynamic', () => {
     const { model, report } = quantizeDynamic(textClassifier(), { perChannel: false });
     assert.deepEqual(
       report.weights.map(({ channel }) => channel),
-      ['row', 'tensor', 'tensor'],
+      ['tensor', 'tensor', 'tensor'],
     );
     assert.deepEqual(model.graph.initializers.find(({ name }) => name === 'w1_scale')!.dims, []);
   });

@@ -24,6 +24,7 @@ export interface SearchInput {
   folder: string;
   scratch: string;
   arithmetic: Arithmetic;
+  smallest: number;
   maxTrials: number;
   rows: number;
   margin: number;
@@ -112,7 +113,7 @@ export async function searchFloatLayers(store: Store, input: SearchInput): Promi
 }
 
 async function rank(
-  { folder, scratch, model, arithmetic, signal }: SearchInput,
+  { folder, scratch, model, arithmetic, smallest, signal }: SearchInput,
   rows: readonly DataRow[],
 ): Promise<RankingRecord> {
   const answer = await runQuantizer(
@@ -120,6 +121,7 @@ async function rank(
       op: 'rank',
       input: join(folder, modelFileName),
       reduceRange: arithmetic.weightBits === 7,
+      smallest,
       signature: model.signature,
       rows: rows.slice(-rankedRows).map(({ features }) => features),
     },
@@ -136,11 +138,17 @@ async function rank(
 }
 
 async function quantize(
-  { folder, scratch, arithmetic, signal }: SearchInput,
+  { folder, scratch, arithmetic, smallest, signal }: SearchInput,
   output: string,
   exclude: string[],
 ): Promise<{ sizeBytes: number }> {
-  const task = { input: join(folder, modelFileName), output, reduceRange: arithmetic.weightBits === 7, exclude };
+  const task = {
+    input: join(folder, modelFileName),
+    output,
+    reduceRange: arithmetic.weightBits === 7,
+    smallest,
+    exclude,
+  };
   const answer = await runQuantizer({ op: 'quantize', ...task }, scratch, signal);
   if (answer.op === 'refused') throw new Error(`the model cannot be quantized: ${answer.problem}`);
   return answer;

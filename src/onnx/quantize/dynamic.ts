@@ -15,6 +15,8 @@ export interface DynamicQuantizationOptions {
   readonly perChannel?: boolean;
   /** 7-bit weights: default true, which is right on every CPU. False only where the CPUs that serve have VNNI (`cpu.ts`). */
   readonly reduceRange?: boolean;
+  /** MatMul and Gemm with fewer weights stay float; default 0. `fewestThatPay` (`pays.ts`) is where int8 begins to win. */
+  readonly smallest?: number;
   /** Nodes that stay float, by the names that `nameNodes` gives. */
   readonly exclude?: readonly string[];
   /** Called as soon as a weight is int8: heavy models take seconds. */
@@ -34,7 +36,13 @@ export const quantizationMetadataKey = 'goto3.quantization';
  */
 export function quantizeDynamic(
   model: Model,
-  { perChannel = true, reduceRange = true, exclude = [], onWeight = () => {} }: DynamicQuantizationOptions = {},
+  {
+    perChannel = true,
+    reduceRange = true,
+    smallest = 0,
+    exclude = [],
+    onWeight = () => {},
+  }: DynamicQuantizationOptions = {},
 ): { model: Model; report: QuantizationReport } {
   const { graph } = nameNodes(model);
   const excluded = new Set(exclude);
@@ -42,7 +50,7 @@ export function quantizeDynamic(
   for (const unknown of excluded) throw new OnnxError(`exclude: the model has no node "${unknown}"`);
 
   const root = new Scope(graph);
-  const plan = planDynamic(root, { reduceRange, exclude: new Set(exclude) });
+  const plan = planDynamic(root, { reduceRange, smallest, exclude: new Set(exclude) });
   const candidates = [...plan.values()].flatMap((decisions) => [...decisions.values()].filter(isCandidate));
   const names = new FreshNames(graph);
   const weights = new WeightStore(candidates, names, { perChannel, reduceRange }, onWeight);
@@ -51,7 +59,7 @@ export function quantizeDynamic(
   const inputsRemoved = graph.inputs.filter(({ name }) => isReplaced(root, name, replaced)).map(({ name }) => name);
   const changed = candidates.length > 0;
   const report: QuantizationReport = {
-    options: { perChannel, reduceRange },
+    options: { perChannel, reduceRange, smallest },
     changed,
     nodes: [...plan].flatMap(([scope, decisions]) =>
       [...decisions].map(([i, decision]) => outcome(scope.graph.nodes[i]!, decision)),

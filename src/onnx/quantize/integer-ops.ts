@@ -4,7 +4,7 @@ import type { Attribute, Node, Tensor } from '../model.ts';
 import type { FreshNames } from '../rewrite/names.ts';
 import { tensorOf } from '../tensor.ts';
 import type { Candidate } from './plan.ts';
-import type { WeightStore } from './weight-store.ts';
+import type { StoredWeight, WeightStore } from './weight-store.ts';
 
 /** The operator domain of onnxruntime's own kernels. */
 export const microsoftDomain = 'com.microsoft';
@@ -29,19 +29,43 @@ export class IntegerOps {
     this.names = names;
   }
 
-  /** Gather(int8 rows) × Gather(their scales): a row's error is bounded by its own largest value. */
+  /** Gather(int8 rows) × Gather(their scales): a row's error is bounded by its own largest value; or by one scale. */
   gather(node: Node, candidate: Candidate): Node[] {
-    const { quantized, scale } = this.weights.table(candidate.weights[0]);
+    const stored = this.weights.table(candidate.weights[0]);
     const indices = node.inputs[1]!;
     const rows = this.names.fresh(`${node.name}_rows`);
-    const floats = this.names.fresh(`${node.name}_floats`);
+    const lookup = this.node('Gather', `${node.name}_quant`, [stored.quantized, indices], [rows]);
+    return this.inOwnType(node, candidate, (output) => {
+      // Without its zero point the engine takes the type of its neighbours for uint8 when it moves it (1.30: behind a Reshape).
+      if (stored.hasOneScale) {
+        const inputs = [rows, stored.scale, stored.zeroPoint!];
+        return [lookup, this.node('DequantizeLinear', `${node.name}_dequant`, inputs, [output])];
+      }
+      const floats = this.names.fresh(`${node.name}_floats`);
+      const nodes = [lookup];
+      const scales = this.rowScales(node, stored, indices, nodes);
+      nodes.push(
+        this.node('Cast', `${node.name}_cast`, [rows], [floats], to('float32')),
+        this.node('Mul', `${node.name}_dequant`, [floats, scales], [output]),
+      );
+      return nodes;
+    });
+  }
+
+  /** Of the gathered rows, [.., 1]. */
+  private rowScales(node: Node, { scale, codes }: StoredWeight, indices: string, nodes: Node[]): string {
     const scales = this.names.fresh(`${node.name}_scales`);
-    return this.inOwnType(node, candidate, (output) => [
-      this.node('Gather', `${node.name}_quant`, [quantized, indices], [rows]),
-      this.node('Gather', `${node.name}_scale`, [scale, indices], [scales]),
-      this.node('Cast', `${node.name}_cast`, [rows], [floats], to('float32')),
-      this.node('Mul', `${node.name}_dequant`, [floats, scales], [output]),
-    ]);
+    if (codes === undefined) {
+      nodes.push(this.node('Gather', `${node.name}_scale`, [scale, indices], [scales]));
+      return scales;
+    }
+    const [bytes, levels] = [this.names.fresh(`${node.name}_codes`), this.names.fresh(`${node.name}_levels`)];
+    nodes.push(
+      this.node('Gather', `${node.name}_code`, [codes, indices], [bytes]),
+      this.node('Cast', `${node.name}_level`, [bytes], [levels], to('int32')),
+      this.node('Gather', `${node.name}_scale`, [scale, levels], [scales]),
+    );
+    return scales;
   }
 
   matMul(node: Node, candidate: Candidate): Node[] {
@@ -174,6 +198,6 @@ export class IntegerOps {
 }
 
 const isHalf = ({ weights: [weight] }: Candidate): boolean => weight.tensor.type === 'float16';
-const to = (type: 'float32' | 'float16'): readonly Attribute[] => [
+const to = (type: 'float32' | 'float16' | 'int32'): readonly Attribute[] => [
   { name: 'to', type: 'int', value: dataTypeCode(type) },
 ];

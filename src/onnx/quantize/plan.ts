@@ -1,5 +1,6 @@
 import { floatAttribute, intAttribute } from '../attribute.ts';
 import type { Node } from '../model.ts';
+import { valueUses } from '../rewrite/uses.ts';
 import type { Constant, ConstantView, Scope } from './constants.ts';
 import { integerRange } from './scale.ts';
 import { largestWeight } from './weight.ts';
@@ -18,6 +19,8 @@ export interface Candidate {
   readonly role: WeightRole;
   /** Factor on the weight (Gemm's alpha). */
   readonly alpha: number;
+  /** Of a table: its rows are summed or averaged before anything else reads them. */
+  readonly isSummed?: boolean;
 }
 
 /** Why a node stays float, for programs; the report has the sentence for people. */
@@ -29,6 +32,7 @@ export type SkipCode =
   | 'weightShape'
   | 'weightValues'
   | 'wouldNotShrink'
+  | 'wouldNotPay'
   | 'overflow'
   | 'neededInFloat'
   | 'unsupported';
@@ -43,6 +47,13 @@ export const isCandidate = (decision: Decision): decision is Candidate => decisi
 /** By node index in each graph; operators without weights are not in it. */
 export type Plan = ReadonlyMap<Scope, ReadonlyMap<number, Decision>>;
 
+export interface PlanOptions {
+  readonly reduceRange: boolean;
+  /** MatMul and Gemm with fewer weights stay float. */
+  readonly smallest: number;
+  readonly exclude: ReadonlySet<string>;
+}
+
 /** Operators that the dynamic rewrite knows; everything else keeps its place. */
 const operators: ReadonlySet<string> = new Set(['MatMul', 'Gemm', 'Gather', 'LSTM']);
 
@@ -50,10 +61,7 @@ const operators: ReadonlySet<string> = new Set(['MatMul', 'Gemm', 'Gather', 'LST
  * Decides node by node what becomes int8. Only constant matrices do: products of two activations (attention) stay float.
  * A weight that anything still needs in float is left alone, since two copies would be larger than one.
  */
-export function planDynamic(
-  root: Scope,
-  { reduceRange, exclude }: { reduceRange: boolean; exclude: ReadonlySet<string> },
-): Plan {
+export function planDynamic(root: Scope, { reduceRange, smallest, exclude }: PlanOptions): Plan {
   const largest = new LargestMagnitudes();
   const plan = new Map<Scope, Map<number, Decision>>();
   for (const scope of root.all()) {
@@ -62,7 +70,7 @@ export function planDynamic(
       if (node.domain !== '' || !operators.has(node.opType)) continue;
       const decision = exclude.has(node.name)
         ? skip('excluded', 'excluded')
-        : decide(node, scope, reduceRange, largest);
+        : decide(node, scope, { reduceRange, smallest }, largest);
       decisions.set(i, decision);
     }
     plan.set(scope, decisions);
@@ -81,7 +89,12 @@ class LargestMagnitudes {
   }
 }
 
-function decide(node: Node, scope: Scope, reduceRange: boolean, largest: LargestMagnitudes): Decision {
+function decide(
+  node: Node,
+  scope: Scope,
+  { reduceRange, smallest }: Omit<PlanOptions, 'exclude'>,
+  largest: LargestMagnitudes,
+): Decision {
   // The engine would refuse it; a rewrite must not make nonsense of it.
   if (!node.inputs[0] || !node.inputs[1]) return skip('malformed', 'it lacks an input');
   if (node.opType === 'LSTM') return decideLstm(node, scope, reduceRange, largest);
@@ -96,12 +109,15 @@ function decide(node: Node, scope: Scope, reduceRange: boolean, largest: Largest
   if (unfit) return unfit;
   const { dims } = constant.tensor;
   const candidate = { decision: 'quantize', weights: [constant], alpha } as const;
-  if (isTable) return decideTable(node, view, candidate);
+  if (isTable) return decideTable(node, view, { ...candidate, isSummed: isSummed(node, scope) });
   if (node.opType === 'MatMul' ? dims.length < 1 : dims.length !== 2)
     return skip(
       'weightShape',
       `weight "${constant.name}" has rank ${dims.length}, expected ${isGemm ? 2 : '1 or more'}`,
     );
+  const weights = dims.reduce((product, dim) => product * dim, 1);
+  if (weights < smallest)
+    return skip('wouldNotPay', `weight "${constant.name}" has ${weights} numbers: below ${smallest} float is faster`);
   const isTransposed = view.isTransposed !== (isGemm && intAttribute(node, 'transB', 0) !== 0);
   const depth = dims.length === 1 || isTransposed ? dims.at(-1)! : dims.at(-2)!;
   if (depth > largestDepth(reduceRange)) return skip('overflow', `sums of ${depth} products may overflow 32 bits`);
@@ -122,6 +138,13 @@ function decideTable(
   if (columns + 4 >= 4 * columns)
     return skip('wouldNotShrink', `rows of ${columns} would not shrink: a row's scale takes 4 bytes`);
   return { ...candidate, role: 'table' };
+}
+
+/** A bag of tokens: all that reads the rows adds them up. */
+function isSummed({ outputs: [rows] }: Node, { graph }: Scope): boolean {
+  const uses = valueUses(graph).get(rows!);
+  const sums = ({ domain, opType }: Node): boolean => domain === '' && /^Reduce(Sum|Mean)$/.test(opType);
+  return uses !== undefined && !uses.elsewhere && uses.nodes.every((i) => sums(graph.nodes[i]!));
 }
 
 /** onnxruntime's DynamicQuantizeLSTM takes sequences first; P (peepholes) and all states stay float. */

@@ -3,7 +3,7 @@ import type { Channel, WeightError } from './weight.ts';
 
 /** What was quantized and what was not, and why: plain data, for verdicts and for people. */
 export interface QuantizationReport {
-  readonly options: { readonly perChannel: boolean; readonly reduceRange: boolean };
+  readonly options: { readonly perChannel: boolean; readonly reduceRange: boolean; readonly smallest: number };
   /** False: nothing to do, and the model is the one that came in. */
   readonly changed: boolean;
   /** Every MatMul, Gemm, Gather and LSTM, in the order of the graph; those of If, Loop and Scan bodies after it. */

@@ -3,6 +3,7 @@ import type { Model, Node, Tensor, ValueInfo } from '../model.ts';
 import { FreshNames, nameNodes } from '../rewrite/names.ts';
 import { tensorOf } from '../tensor.ts';
 import { type Constant, Scope } from './constants.ts';
+import type { DynamicQuantizationOptions } from './dynamic.ts';
 import { integerForm } from './integer-form.ts';
 import { IntegerOps } from './integer-ops.ts';
 import { type Candidate, isCandidate, planDynamic } from './plan.ts';
@@ -52,13 +53,16 @@ export function sensitivityProbe(
   {
     perChannel = true,
     reduceRange = true,
+    smallest = 0,
     exclude = [],
     activations: withActivations = false,
-  }: { perChannel?: boolean; reduceRange?: boolean; exclude?: readonly string[]; activations?: boolean } = {},
+  }: Pick<DynamicQuantizationOptions, 'perChannel' | 'reduceRange' | 'smallest' | 'exclude'> & {
+    activations?: boolean;
+  } = {},
 ): SensitivityProbe {
   const { graph } = nameNodes(model);
   const root = new Scope(graph);
-  const plan = planDynamic(root, { reduceRange, exclude: new Set(exclude) });
+  const plan = planDynamic(root, { reduceRange, smallest, exclude: new Set(exclude) });
   const placed = [...plan].flatMap(([scope, decisions]) =>
     [...decisions].flatMap(([i, decision]) =>
       isCandidate(decision) ? [{ scope, index: i, node: scope.graph.nodes[i]!, candidate: decision }] : [],

@@ -185,7 +185,7 @@ export function largestMagnitude(tensor: Tensor): number {
 }
 
 /** A view where the bytes are aligned, else a copy. */
-function floatsIn(bytes: Uint8Array): Float32Array {
+export function floatsIn(bytes: Uint8Array): Float32Array {
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
   return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
 }

@@ -5,6 +5,7 @@ import { tensorOf, tensorSize } from '../tensor.ts';
 import type { Constant, Scope } from './constants.ts';
 import type { Candidate } from './plan.ts';
 import type { WeightOutcome } from './report.ts';
+import { quantizeTable } from './table.ts';
 import { type Channel, type QuantizedMatrix, quantizeStack, transposed } from './weight.ts';
 import { bytesOfFloats, floatBytesOf } from './weight-values.ts';
 
@@ -12,8 +13,12 @@ import { bytesOfFloats, floatBytesOf } from './weight-values.ts';
 export interface StoredWeight {
   readonly quantized: string;
   readonly scale: string;
-  /** int8 0, in the shape of the scale: only where an operator wants one (LSTM). */
+  /** int8 0, in the shape of the scale: only where an operator wants one (LSTM, DequantizeLinear). */
   readonly zeroPoint?: string;
+  /** Which of the scales each row of a table has, uint8 [rows, 1]; where left out, scale [rows, 1] or one for all. */
+  readonly codes?: string;
+  /** One scale, a scalar, for the whole weight. */
+  readonly hasOneScale: boolean;
   /** The stored matrix is [n, k] with scales [n, 1]: a MatMul has to transpose both first. */
   readonly isTransposed: boolean;
 }
@@ -24,6 +29,7 @@ interface Form extends QuantizedMatrix {
   readonly scaleDims: readonly number[];
   readonly channel: Channel;
   readonly reduceRange: boolean;
+  readonly codes?: Uint8Array;
 }
 
 /** Quantizes weights, each once in each form that the graphs need, however many nodes share it. */
@@ -32,6 +38,7 @@ export class WeightStore {
   private readonly initializers = new Map<Scope, Tensor[]>();
   private readonly stored = new Map<Constant, Map<string, StoredWeight>>();
   private readonly tied: ReadonlySet<Constant>;
+  private readonly summed: ReadonlySet<Constant>;
   private readonly names: FreshNames;
   private readonly options: { perChannel: boolean; reduceRange: boolean };
   private readonly onWeight: (outcome: WeightOutcome) => void;
@@ -48,6 +55,8 @@ export class WeightStore {
     const withRole = (wanted: (candidate: Candidate) => boolean): Set<Constant> =>
       new Set(candidates.filter(wanted).map(({ weights: [weight] }) => weight));
     const tables = withRole(({ role }) => role === 'table');
+    const readOneByOne = withRole(({ role, isSummed }) => role === 'table' && isSummed !== true);
+    this.summed = new Set([...tables].filter((constant) => !readOneByOne.has(constant)));
     const outputs = withRole(({ role, alpha }) => role === 'transposed' && alpha === 1);
     // An embedding table that is the output layer too (B [n, k] = table): rows are channels of both, one copy serves.
     this.tied = new Set([...outputs].filter((constant) => tables.has(constant)));
@@ -58,14 +67,22 @@ export class WeightStore {
     return this.initializers.get(scope) ?? [];
   }
 
-  /** int8 rows [rows, columns] and scales [rows, 1], so that `Gather(q) × Gather(scale)` gives rows. */
+  /** int8 rows [rows, columns]; scales [rows, 1], so that `Gather(q) × Gather(scale)` gives rows, or fewer (`StoredWeight`). */
   table(constant: Constant): StoredWeight {
     return this.once(constant, 'rows', () => {
       const [rows = 0, columns = 0] = constant.tensor.dims;
-      // Gather sums nothing, so a table has all 8 bits, unless a MatMul shares it.
-      const reduceRange = this.options.reduceRange && this.tied.has(constant);
+      const dims = [rows, columns];
+      if (!this.tied.has(constant)) {
+        const table = quantizeTable(floatBytesOf(constant.tensor), [rows, columns], {
+          isSummed: this.summed.has(constant),
+        });
+        const scaleDims = table.channel === 'tensor' ? [] : table.codes ? [table.scales.length] : [rows, 1];
+        return { ...table, dims, scaleDims, reduceRange: false };
+      }
+      // The MatMul that shares it sums: its scales are channels there, its range is what that sum allows.
+      const { reduceRange } = this.options;
       const matrix = quantizeStack(floatBytesOf(constant.tensor), [1, rows, columns], 'row', { reduceRange });
-      return { ...matrix, dims: [rows, columns], scaleDims: [rows, 1], channel: 'row', reduceRange };
+      return { ...matrix, dims, scaleDims: [rows, 1], channel: 'row', reduceRange };
     });
   }
 
@@ -122,18 +139,23 @@ export class WeightStore {
   private once(constant: Constant, form: string, make: () => Form): StoredWeight {
     const forms = this.stored.get(constant) ?? new Map<string, StoredWeight>();
     this.stored.set(constant, forms);
-    const stored = forms.get(form) ?? this.store(constant, make(), form === 'gates', form === 'rows');
+    const stored = forms.get(form) ?? this.store(constant, make(), form);
     forms.set(form, stored);
     return stored;
   }
 
-  private store(constant: Constant, form: Form, withZeroPoint: boolean, isTransposed: boolean): StoredWeight {
-    const { values, scales, error, dims, scaleDims, channel, reduceRange } = form;
+  private store(constant: Constant, form: Form, as: string): StoredWeight {
+    const { values, scales, error, dims, scaleDims, channel, reduceRange, codes: rowCodes } = form;
     const quantized = this.names.fresh(`${constant.name}_quantized`);
     const scale = this.names.fresh(`${constant.name}_scale`);
     const added = [tensorOf(quantized, 'int8', dims, values), tensorOf(scale, 'float32', scaleDims, scales)];
-    const zeroPoint = withZeroPoint ? this.names.fresh(`${constant.name}_zero_point`) : undefined;
+    const isTable = as === 'rows';
+    const hasOneScale = scaleDims.length === 0;
+    const zeroPoint =
+      as === 'gates' || (isTable && hasOneScale) ? this.names.fresh(`${constant.name}_zero_point`) : undefined;
     if (zeroPoint !== undefined) added.push(tensorOf(zeroPoint, 'int8', scaleDims, new Int8Array(scales.length)));
+    const codes = rowCodes && this.names.fresh(`${constant.name}_scale_codes`);
+    if (codes !== undefined) added.push(tensorOf(codes, 'uint8', [dims[0]!, 1], rowCodes!));
     const there = this.initializers.get(constant.home) ?? [];
     this.initializers.set(constant.home, [...there, ...added]);
     const outcome: WeightOutcome = {
@@ -148,6 +170,13 @@ export class WeightStore {
     };
     this.outcomes.push(outcome);
     this.onWeight(outcome);
-    return { quantized, scale, isTransposed, ...(zeroPoint !== undefined && { zeroPoint }) };
+    return {
+      quantized,
+      scale,
+      isTransposed: isTable,
+      ...(zeroPoint !== undefined && { zeroPoint }),
+      ...(codes !== undefined && { codes }),
+      hasOneScale,
+    };
   }
 }

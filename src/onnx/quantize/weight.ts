@@ -1,4 +1,5 @@
-import { integerRange, type QuantizationScheme, quantizationParameters } from './scale.ts';
+import { largestOfRows, quantizeRows } from './rows.ts';
+import { integerRange, quantizationParameters } from './scale.ts';
 import { type LossSums, loopsFor } from './weight-loops.ts';
 import { bytesOfFloats } from './weight-values.ts';
 
@@ -55,37 +56,19 @@ export function quantizeStack(
     const matrix = weights.subarray(4 * m * size, 4 * (m + 1) * size);
     const own = scales.subarray(m * channels, (m + 1) * channels);
     const into = values.subarray(m * size, (m + 1) * size);
-    if (channel === 'row') quantizeRows(into, matrix, columns, own, scheme, loss);
-    else {
-      const loops = loopsFor(size, columns, channels);
-      loops.largest(matrix, columns, own);
-      for (let c = 0; c < channels; c++) own[c] = quantizationParameters(-own[c]!, own[c]!, scheme).scale;
-      loops.quantize(into, matrix, columns, own, limit, loss);
-    }
+    const loops = loopsFor(size, columns, channels);
+    if (channel === 'row') largestOfRows(matrix, columns, own);
+    else loops.largest(matrix, columns, own);
+    for (let c = 0; c < channels; c++) own[c] = quantizationParameters(-own[c]!, own[c]!, scheme).scale;
+    if (channel === 'row') quantizeRows(into, matrix, columns, own, limit, loss);
+    else loops.quantize(into, matrix, columns, own, limit, loss);
   }
-  const sqnrDb = loss.noise === 0 ? null : 10 * Math.log10(loss.signal / loss.noise);
-  return { values, scales, error: { maxAbs: loss.maxAbs, sqnrDb } };
+  return { values, scales, error: { maxAbs: loss.maxAbs, sqnrDb: sqnrDb(loss) } };
 }
 
-/** Every row is a matrix of its own with one channel. */
-function quantizeRows(
-  values: Int8Array,
-  weights: Uint8Array,
-  columns: number,
-  scales: Float32Array,
-  scheme: QuantizationScheme,
-  loss: LossSums,
-): void {
-  const loops = loopsFor(columns, columns, 1);
-  const limit = integerRange(scheme).max;
-  for (let r = 0; r < scales.length; r++) {
-    const row = weights.subarray(4 * r * columns, 4 * (r + 1) * columns);
-    const own = scales.subarray(r, r + 1);
-    loops.largest(row, columns, own);
-    own[0] = quantizationParameters(-own[0]!, own[0]!, scheme).scale;
-    loops.quantize(values.subarray(r * columns, (r + 1) * columns), row, columns, own, limit, loss);
-  }
-}
+/** Signal to noise in dB; null when nothing was lost. */
+export const sqnrDb = ({ signal, noise }: Pick<LossSums, 'signal' | 'noise'>): number | null =>
+  noise === 0 ? null : 10 * Math.log10(signal / noise);
 
 /** [rows, columns] → [columns, rows]. */
 export function transposed<T extends Float32Array | Int8Array>(

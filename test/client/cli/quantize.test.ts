@@ -13,7 +13,7 @@ describe('goto3 quantize', () => {
   let folder: string;
   let model: string;
   const float = textClassifier({ vocabulary: 200, width: 16 });
-  const run = (...args: string[]) => runCli(folder, ['quantize', ...args]);
+  const run = (...args: string[]) => runCli(folder, ['quantize', '--smallest', '0', ...args]);
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'goto3-quantize-'));
@@ -80,6 +80,16 @@ describe('goto3 quantize', () => {
     assert.equal(nodes.filter(({ outcome }) => outcome === 'skipped').length, search!.keptFloat);
     const generous = documentOf<QuantizeDocument>(await run(...args, '--margin', '50pt'));
     assert.deepEqual([generous.search!.holds, generous.search!.trials.length], [true, 1]);
+  });
+
+  it('leaves small matrices in float unless told otherwise: int8 makes them slower', async () => {
+    const document = documentOf<QuantizeDocument>(
+      await runCli(folder, ['quantize', model, '-o', join(folder, 'paying.onnx'), '--json']),
+    );
+    assert.deepEqual(
+      document.nodes.map((node) => (node.outcome === 'skipped' ? node.code : node.outcome)),
+      ['quantized', 'wouldNotPay', 'wouldNotPay'],
+    );
   });
 
   it('keeps what it is told to in float', async () => {

@@ -12,6 +12,8 @@ export interface QuantizeDocument extends Omit<QuantizationReport, 'options'> {
     readonly perChannel: boolean;
     readonly reduceRange: boolean;
     readonly weightBits: 7 | 8;
+    /** Matrices with fewer weights stayed float. */
+    readonly smallest: number;
     readonly exclude: readonly string[];
   };
   /** Of the CPU that measured: a verdict from another one may not count (`instruction-set.ts`). */

@@ -22,7 +22,8 @@ export async function quantizeFile(path: string, options: QuantizeOptions, outpu
   const opened = openFile(path);
   try {
     const { model: float } = opened;
-    const settings = { perChannel: options.perTensor !== true, reduceRange: options.weightBits === 7 };
+    const { perTensor, weightBits, smallest } = options;
+    const settings = { perChannel: perTensor !== true, reduceRange: weightBits === 7, smallest };
     const measured =
       options.calibration === undefined
         ? undefined
@@ -47,7 +48,7 @@ export async function quantizeFile(path: string, options: QuantizeOptions, outpu
       schema: 'goto3/quantization/v1',
       model: path,
       output: to,
-      options: { ...settings, weightBits: options.weightBits, exclude: options.exclude ?? [] },
+      options: { ...settings, weightBits, exclude: options.exclude ?? [] },
       instructionSet: instructionSetOf(await readCpuFeatures()),
       sizeBefore: sizeOf(report.bytesBefore, sizeBytes - report.bytesAfter),
       sizeBytes,

@@ -24,6 +24,7 @@ export interface Measured {
 interface Settings {
   readonly perChannel: boolean;
   readonly reduceRange: boolean;
+  readonly smallest: number;
 }
 
 /** As our endpoint serves: one thread, and exact sums on every CPU. */

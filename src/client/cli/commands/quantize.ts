@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { fewestThatPay } from '../../../onnx/quantize/pays.ts';
 import { define, runs } from '../command.ts';
 
 export interface QuantizeOptions {
@@ -8,6 +9,7 @@ export interface QuantizeOptions {
   maxTrials: number;
   perTensor?: boolean;
   weightBits: 7 | 8;
+  smallest: number;
   exclude?: string[];
   report?: string;
 }
@@ -30,6 +32,7 @@ export function registerQuantize(program: Command): void {
     .option('--max-trials <n>', 'models that the search may try', positive, 12)
     .option('--per-tensor', 'one scale for a matrix instead of one for each output channel')
     .option('--weight-bits <7|8>', '7 is right on every CPU; 8 is finer, and wrong on x64 without VNNI', bits, 7)
+    .option('--smallest <weights>', 'matrices with fewer stay float: int8 is slower there', count, fewestThatPay)
     .option('--exclude <nodes...>', 'nodes that stay float, by name')
     .option('--report <page.html>', 'a page with plots, and the same as JSON beside it')
     .action(
@@ -40,9 +43,13 @@ export function registerQuantize(program: Command): void {
     );
 }
 
-function positive(text: string): number {
+const positive = (text: string): number => wholeFrom(1, text);
+const count = (text: string): number => wholeFrom(0, text);
+
+function wholeFrom(least: number, text: string): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('expected a whole number from 1 on');
+  if (text.trim() === '' || !Number.isSafeInteger(value) || value < least)
+    throw new InvalidArgumentError(`expected a whole number from ${least} on`);
   return value;
 }
 
