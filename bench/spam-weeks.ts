@@ -107,7 +107,8 @@ export function pairedWeek(week: WeekResult, ours: OurModel, theirs: PeerModel) 
 const isHeldOut = (mail: MailRow, share: number): boolean =>
   Number.parseInt(mail.messageId.slice(0, 8), 16) / 2 ** 32 < share;
 
-async function trainModel(
+/** One run of the recipe in a folder of its own. */
+export async function trainModel(
   job: string,
   rows: readonly MailRow[],
   hyperparameters: Readonly<Record<string, string>>,

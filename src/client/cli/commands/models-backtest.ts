@@ -1,7 +1,5 @@
 import type { Command } from 'commander';
-import type { LoopSpec } from '../../../contracts/loop-spec.ts';
 import { InvalidArgument } from '../../errors.ts';
-import { nearest } from '../../nearest.ts';
 import { define, runs } from '../command.ts';
 import { exitCodes } from '../errors.ts';
 import { sections, table } from '../output.ts';
@@ -36,10 +34,10 @@ export function registerModelsBacktest(models: Command): void {
 async function runBacktest(session: Session, options: BacktestOptions, model: string) {
   const { writeFile } = await import('node:fs/promises');
   const { defaultDirection } = await import('../../../contracts/verdict.ts');
-  const { rowMetricNames } = await import('../../../stats/weighted-metrics.ts');
   const { periodLengths } = await import('../../../models/periods.ts');
   const { backtest } = await import('../../../models/backtest.ts');
   const { matrixOf, marks, markWords, shown, standingsIn } = await import('../../../models/matrix.ts');
+  const { rowMetrics, wholeNumber } = await import('./models-options.ts');
   const { loopOfModel } = await import('../../model-loop.ts');
 
   const by = periodLengths.find((length) => length === options.by);
@@ -48,12 +46,7 @@ async function runBacktest(session: Session, options: BacktestOptions, model: st
   const rowsPerPeriod = wholeNumber('--rows', options.rows);
   const store = await session.store();
   const { loop, spec, dataset } = await loopOfModel(store, model, options.loop);
-  const asked = options.metric ?? firstMetric(spec);
-  const metric = rowMetricNames.find((name) => name === asked);
-  if (metric === undefined)
-    throw new InvalidArgument(
-      `--metric ${asked}: expected one that goto3 computes from rows${nearest(asked, rowMetricNames)}: ${rowMetricNames.join(', ')}`,
-    );
+  const [metric] = rowMetrics(options.metric, spec);
 
   const result = await backtest({
     ...{ store, model, dataset, by, rowsPerPeriod, who: session.by },
@@ -107,20 +100,6 @@ async function runBacktest(session: Session, options: BacktestOptions, model: st
     text,
     exitCode: problems.length > 0 ? exitCodes.failed : exitCodes.ok,
   };
-}
-
-/** The first of the gate that is about rows; latency and size do not change with the period. */
-function firstMetric({ gate, data }: LoopSpec): string {
-  const ofRows = gate.metrics.find(
-    ({ metric, value }) => value === undefined && !/^latency|^sizeBytes$/.test(metric),
-  )?.metric;
-  return ofRows ?? (data.task === 'regression' ? 'rmse' : 'accuracy');
-}
-
-function wholeNumber(option: string, text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text))
-    throw new InvalidArgument(`${option} ${JSON.stringify(text)}: expected a number such as 20`);
-  return Number(text);
 }
 
 /** Ctrl-C stops the scoring processes before this one. */

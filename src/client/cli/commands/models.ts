@@ -6,6 +6,7 @@ import { exitCodes } from '../errors.ts';
 import { facts, sections, table } from '../output.ts';
 import { clock, short } from '../words.ts';
 import { registerModelsBacktest } from './models-backtest.ts';
+import { registerModelsCompare } from './models-compare.ts';
 import { registerModelSigning } from './models-signing.ts';
 
 export function registerModels(program: Command): void {
@@ -144,6 +145,7 @@ export function registerModels(program: Command): void {
   );
 
   registerModelsBacktest(models);
+  registerModelsCompare(models);
   registerModelSigning(models);
 }
 
