@@ -7,6 +7,7 @@ import { getJson, getManifest, putJson, putManifest } from '../store/manifests.t
 import type { Store } from '../store/types.ts';
 import { observeCanaryStep } from './endpoint/canary.ts';
 import { judgeProbation } from './endpoint/probation.ts';
+import { countErrors, type ErrorCounts, tooManyErrors } from './endpoint/probation-errors.ts';
 import { generationServed, replicasOf } from './endpoint/replicas.ts';
 import { notYet, toPassingFailure } from './failures.ts';
 import { pause } from './pause.ts';
@@ -29,8 +30,9 @@ const probationPollMs = 2_000;
 /** What an attempt at probation leaves for the next one. */
 interface JudgedBefore {
   /** The dataset that was judged, and what it said: without new labels there is nothing new to say. */
-  dataset: Digest;
+  dataset: Digest | null;
   reason: string;
+  errors?: ErrorCounts;
 }
 
 export function createEndpointActivities({ store, pollMs, leaving }: EndpointDeps): EndpointActivities {
@@ -96,11 +98,16 @@ export function createEndpointActivities({ store, pollMs, leaving }: EndpointDep
     async observeProbation(input) {
       return await watching(async (say, _signal, earlier) => {
         const before = earlier as JudgedBefore | undefined;
-        const dataset = (await store.refs.read(refNames.dataset(input.loop)))?.digest;
-        if (before && before.dataset === dataset) throw notYet(before.reason, probationPollMs);
-        const { outcome, reason } = await judgeProbation(store, input);
-        if (outcome !== 'continue') return { outcome, reason };
-        if (dataset) say({ dataset, reason } satisfies JudgedBefore);
+        const { endpoint, model, errorRateMargin } = input;
+        const errors = await countErrors(store, endpoint, model, before?.errors);
+        const failing = errorRateMargin === undefined ? undefined : tooManyErrors(errors, errorRateMargin);
+        if (failing) return { outcome: 'rollback', reason: failing };
+        const dataset = (await store.refs.read(refNames.dataset(input.loop)))?.digest ?? null;
+        const isNew = !before || before.dataset === null || before.dataset !== dataset;
+        const judged = isNew ? await judgeProbation(store, input) : undefined;
+        if (judged && judged.outcome !== 'continue') return { outcome: judged.outcome, reason: judged.reason };
+        const reason = judged?.reason ?? before!.reason;
+        say({ dataset, reason, errors } satisfies JudgedBefore);
         throw notYet(reason, probationPollMs);
       });
     },

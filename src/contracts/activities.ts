@@ -383,7 +383,7 @@ export interface EndpointInStore {
   known: { model: Digest; modelName: string; version: number }[];
 }
 
-/** A version that took all traffic and is judged by the labels that arrive late. */
+/** A version that took all traffic and is judged by the labels that arrive late, and by what it fails to answer. */
 export interface Probation {
   endpoint: string;
   loop: string;
@@ -391,6 +391,8 @@ export interface Probation {
   /** In the data's own time. */
   forMs: number;
   accuracyLoss: number;
+  /** Error rate above the version before's that is tolerated; absent for rollouts that older code began. */
+  errorRateMargin?: number;
   /** Wall clock. */
   sinceMs: number;
 }

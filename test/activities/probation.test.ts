@@ -143,9 +143,51 @@ describe('probation', () => {
       again = said;
     });
     await assert.rejects(second.run(endpoint.observeProbation, observation()), failure('NotYet', '20 labelled rows'));
-    assert.deepEqual(again, details, 'the attempt after that knows as much');
+    const judged = (said: unknown) => ({ ...(said as { dataset: Digest; reason: string }), errors: null });
+    assert.deepEqual(judged(again), judged(details), 'the attempt after that knows as much');
 
     await labelled(rows(60, 61), right, right);
     assert.equal((await look({ heartbeatDetails: details })).outcome, 'rollback');
+  });
+
+  describe('of what is not answered', () => {
+    const failing = (from: number, count: number, alsoBefore = false) =>
+      Array.from({ length: count }, (_, i) => `live-${from + i}`).flatMap((inferenceId) => [
+        { inferenceId, model, answer: null, error: 'InferenceCrashed' },
+        {
+          inferenceId,
+          variant: 'stable',
+          shadow: true,
+          ...(alsoBefore && { answer: null, error: 'PredictionFailed' }),
+        },
+      ]);
+    /** Looks, and gives what it leaves for the next look. */
+    const lookOn = async (heartbeatDetails: unknown) => {
+      const environment = new MockActivityEnvironment({ heartbeatDetails }, { logger: quiet });
+      let left: unknown;
+      environment.on('heartbeat', (said: unknown) => {
+        left = said;
+      });
+      const looking = environment.run(endpoint.observeProbation, { ...observation(), errorRateMargin: 0.05 });
+      return { result: await (looking as Promise<{ outcome: string; reason: string }>).catch(() => null), left };
+    };
+
+    it('rolls back a version that fails where the one before does not, without a label', async () => {
+      let { left, result } = await lookOn(undefined);
+      assert.equal(result, null);
+      await house.answered(failing(0, 2));
+      ({ left, result } = await lookOn(left));
+      assert.equal(result, null, 'two failures are no evidence');
+      await house.answered(failing(2, 10));
+      ({ result } = await lookOn(left));
+      assert.equal(result?.outcome, 'rollback');
+      assert.match(result.reason, /12 of 12 requests failed, 0 of 12 on the version before on the same traffic/);
+    });
+
+    it('blames nobody for traffic that both fail on', async () => {
+      const { left } = await lookOn(undefined);
+      await house.answered(failing(0, 200, true));
+      assert.equal((await lookOn(left)).result, null);
+    });
   });
 });

@@ -57,6 +57,7 @@ export const defaultLimits: EndpointLimits = {
   swapsPerProcess: 20,
   openTimeoutMs: 60_000,
   runTimeoutMs: 30_000,
+  mostGrowthBytes: 2 ** 30,
   flushEveryMs: 250,
   flushAtRecords: 1_000,
   maxBuffered: 100_000,

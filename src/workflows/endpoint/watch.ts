@@ -27,10 +27,11 @@ async function probationEnds(machine: EndpointMachine): Promise<() => Promise<vo
   const { endpoint } = machine;
   const { request, startedAtMs } = machine.state.probation!;
   const { loop, model, version, requestId } = request;
-  const { forMs, accuracyLoss } = request.plan.probation!;
+  const { errorRateMargin, probation } = request.plan;
+  const { forMs, accuracyLoss } = probation!;
   const { outcome, reason } = await observe.observeProbation.executeWithOptions(
     { summary: `probation of version ${version}` },
-    [{ endpoint, loop, model, forMs, accuracyLoss, sinceMs: startedAtMs }],
+    [{ endpoint, loop, model, forMs, accuracyLoss, errorRateMargin, sinceMs: startedAtMs }],
   );
   return async () => {
     if (outcome === 'passed') machine.passProbation();

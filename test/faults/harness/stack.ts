@@ -41,6 +41,8 @@ export class StackUnderFault {
   /** Of servers whose database is gone: the checker asks them too. */
   readonly pastHistories: HistoryEvidence[] = [];
   goto3!: Goto3;
+  /** Of earlier starts: a call that is being tried again does not survive its connection. */
+  private readonly pastConnections: Goto3[] = [];
   private up: ChildProcess | undefined;
   private readonly variables: Record<string, string>;
   private readonly output: string[] = [];
@@ -95,7 +97,7 @@ export class StackUnderFault {
       },
       readyWithinMs,
     ).catch((error: Error) => Promise.reject(new Error(`${error.message}\n${this.said}`)));
-    await this.goto3?.close();
+    if (this.goto3) this.pastConnections.push(this.goto3);
     this.goto3 = await connect({ environment: this.environment, by: 'ann' });
   }
 
@@ -176,7 +178,7 @@ export class StackUnderFault {
 
   /** Ends everything and removes the home. */
   async destroy(): Promise<void> {
-    await this.goto3?.close().catch(() => undefined);
+    for (const connection of [...this.pastConnections, this.goto3]) await connection?.close().catch(() => undefined);
     if (this.up) await this.endUp('SIGKILL');
     for (const pid of this.processesLeft()) killIfThere(pid);
     await eventually('nothing is left of the stack', async () => this.processesLeft().length === 0);

@@ -2,7 +2,7 @@ import type { Worker } from 'node:worker_threads';
 // The native addon has to be loaded by the main thread before any other thread does (onnxruntime #24486).
 import 'onnxruntime-node';
 import { endWithParent, startThread } from '../../program.ts';
-import type { FromInference, ToInference } from './messages.ts';
+import type { FromLane, MemoryReport, ToInference } from './messages.ts';
 
 /**
  * The inference process: passes messages between the endpoint and the threads that hold sessions. Anything unexpected
@@ -18,13 +18,17 @@ process.on('message', (message) => {
   lanes.get(request.lane)?.postMessage(request);
 });
 endWithParent();
+setInterval(() => {
+  if (process.connected)
+    process.send!({ op: 'memory', residentBytes: process.memoryUsage.rss() } satisfies MemoryReport);
+}, 1_000).unref();
 // Only the endpoint decides when serving ends; a terminal's Ctrl-C reaches the whole process group.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
 
 function startSessionThread(): Worker {
   const thread = startThread(new URL('./session-thread.ts', import.meta.url));
-  thread.on('message', (message: FromInference) => {
+  thread.on('message', (message: FromLane) => {
     if (message.op === 'closed' || message.op === 'notOpened') {
       lanes.delete(message.lane);
       spares.push(thread);

@@ -13,12 +13,21 @@ export type ToInference =
   /** Releases the session; sent only to an idle lane. */
   | { op: 'shut'; lane: number };
 
-export type FromInference =
+/** What a lane says. */
+export type FromLane =
   | { op: 'opened'; lane: number }
   | { op: 'notOpened'; lane: number; error: ErrorMessage }
   /** One result per request, in order. */
   | { op: 'ran'; lane: number; results: RunResult[] }
   /** The thread is free again; stays inside the process. */
   | { op: 'closed'; lane: number };
+
+/** What the process says of itself, every second: its resident memory. */
+export interface MemoryReport {
+  op: 'memory';
+  residentBytes: number;
+}
+
+export type FromInference = FromLane | MemoryReport;
 
 export type RunResult = { predictions: Prediction[] } | { error: ErrorMessage };

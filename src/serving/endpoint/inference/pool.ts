@@ -2,10 +2,10 @@ import type { Digest } from '../../../contracts/digest.ts';
 import type { InferenceStatus } from '../../../contracts/endpoint.ts';
 import { ServingError, servingErrors } from '../../errors.ts';
 import type { Log } from '../log.ts';
-import { CrashRecord } from './crash-record.ts';
+import { Backoff, CrashRecord } from './crash-record.ts';
 import { ModelQueue, type QueueLimits } from './model-queue.ts';
 import { ModelUnavailable } from './model-unavailable.ts';
-import { InferenceProcess, type InferenceProcessOptions, type Lane } from './process.ts';
+import { InferenceProcess, type InferenceProcessOptions, type Lane, type ProcessEnd } from './process.ts';
 import { SerialWork } from './serial-work.ts';
 
 export interface PoolOptions extends InferenceProcessOptions, QueueLimits {
@@ -23,14 +23,14 @@ interface Model {
   queue: ModelQueue;
   lanes: Map<InferenceProcess, Lane[]>;
   retiring: boolean;
+  /** Between tries to bring it back. */
+  backoff: Backoff;
 }
-
-/** Between tries to bring back a model that has lost its process. */
-const reviveRetryMs = 30_000;
 
 /**
  * Models in memory: one queue per model, served by threads of one inference process. The process is replaced after so
- * many loads and after a crash; queues outlive it, so that neither fails a request.
+ * many loads, when it has grown by too much, and after a crash; queues outlive it, so that none of it fails a request.
+ * A model that was at work when its process died comes back in a process of its own: if it dies again, it dies alone.
  */
 export class InferencePool {
   private readonly options: PoolOptions;
@@ -38,15 +38,18 @@ export class InferencePool {
   private readonly events: PoolEvents;
   private readonly log: Log;
   private readonly models = new Map<Digest, Model>();
+  /** The one that models share. */
   private current: { process: InferenceProcess; swaps: number } | undefined;
   private readonly processes = new Set<InferenceProcess>();
-  /** Have a successor; they end when their last model is retired. */
-  private readonly replaced = new Set<InferenceProcess>();
+  /** Take no new models; they end when their last one is retired. */
+  private readonly closing = new Set<InferenceProcess>();
+  /** Were at work, or being loaded, when a process died. */
+  private readonly suspects = new Set<Digest>();
   /** Loading, replacing and restarting happen one at a time. */
   private readonly changes = new SerialWork();
   private readonly crashes = new CrashRecord();
   private replacements = 0;
-  private restartTimer: NodeJS.Timeout | undefined;
+  private readonly restarts = new Set<NodeJS.Timeout>();
   private closed = false;
 
   /** @param folderOf the verified folder of a model; asked again whenever a process has to load it. */
@@ -67,7 +70,9 @@ export class InferencePool {
     return [...this.models].map(([model, { queue }]) => ({ model, queue }));
   }
   status(): InferenceStatus {
-    return { pid: this.current?.process.pid ?? null, replacements: this.replacements, ...this.crashes.status() };
+    // When every model has one of its own, the one that has lived longest.
+    const process = this.current?.process ?? [...this.processes][0];
+    return { pid: process?.pid ?? null, replacements: this.replacements, ...this.crashes.status() };
   }
 
   /**
@@ -86,11 +91,9 @@ export class InferencePool {
     for (const model of missing) await this.folderOf(model).catch((error) => unavailable(model, error));
     await this.changes.run(async () => {
       const stillMissing = models.filter((model) => !this.isReady(model));
-      if (stillMissing.length === 0) return;
-      if (!this.current) await this.startProcess(models);
-      else if (this.current.swaps + stillMissing.length > this.options.swapsPerProcess)
-        await this.replaceProcess(models);
-      else await this.loadInto(this.current.process, stillMissing);
+      const shared = (model: Digest): boolean => !this.suspects.has(model);
+      await this.prepareShared(stillMissing.filter(shared), models.filter(shared));
+      for (const model of stillMissing) if (!shared(model)) await this.loadApart(model);
     });
   }
 
@@ -107,7 +110,8 @@ export class InferencePool {
         model.lanes.clear();
       }),
     );
-    this.endReplacedProcesses();
+    for (const digest of this.suspects) if (!keep.has(digest) && !this.models.has(digest)) this.suspects.delete(digest);
+    this.endWhatServesNothing();
   }
 
   /** Resolves when no request waits or runs. */
@@ -118,17 +122,38 @@ export class InferencePool {
   /** Callers that still wait get `InferenceCrashed`; drain first. */
   async close(): Promise<void> {
     this.closed = true;
-    clearTimeout(this.restartTimer);
+    for (const timer of this.restarts) clearTimeout(timer);
     for (const process of this.processes) process.kill('the endpoint is closing');
     await Promise.all([...this.processes].map((process) => process.ended));
     await this.changes.run(async () => {});
   }
 
-  private async startProcess(models: readonly Digest[]): Promise<void> {
+  /** @param all what the shared process serves then */
+  private async prepareShared(missing: readonly Digest[], all: readonly Digest[]): Promise<void> {
+    if (missing.length === 0) return;
+    if (!this.current) await this.startShared(all);
+    else if (this.current.swaps + missing.length > this.options.swapsPerProcess)
+      await this.replace(this.current.process, all, 'so many models were loaded');
+    else {
+      const { process } = this.current;
+      await this.load(process, missing);
+      if (this.current?.process === process) this.current.swaps += missing.length;
+    }
+  }
+
+  private async startShared(models: readonly Digest[]): Promise<void> {
+    this.current = { process: await this.loadIntoNew(models), swaps: 0 };
+  }
+
+  private async loadApart(model: Digest): Promise<void> {
+    this.closing.add(await this.loadIntoNew([model]));
+  }
+
+  private async loadIntoNew(models: readonly Digest[]): Promise<InferenceProcess> {
     const process = this.spawn();
     try {
       await this.load(process, models);
-      this.current = { process, swaps: 0 };
+      return process;
     } catch (error) {
       process.kill('its first model does not load');
       throw error;
@@ -136,19 +161,26 @@ export class InferencePool {
   }
 
   /** A new process takes the models over; the old one ends when its last requests are answered. */
-  private async replaceProcess(models: readonly Digest[]): Promise<void> {
-    const old = this.current!.process;
-    await this.startProcess(models);
+  private async replace(old: InferenceProcess, models: readonly Digest[], reason: string): Promise<void> {
+    if (old === this.current?.process) await this.startShared(models);
+    else for (const model of models) await this.loadApart(model);
     this.replacements++;
-    this.replaced.add(old);
-    for (const digest of models) this.removeLanes(this.models.get(digest)!, old);
-    this.endReplacedProcesses();
-    this.log.info({ pid: this.current?.process.pid, replacements: this.replacements }, 'inference process replaced');
+    this.closing.add(old);
+    for (const model of models) this.removeLanes(this.models.get(model)!, old);
+    this.endWhatServesNothing();
+    this.log.info({ reason, pid: old.pid, replacements: this.replacements }, 'inference process replaced');
   }
 
-  private async loadInto(process: InferenceProcess, models: readonly Digest[]): Promise<void> {
-    await this.load(process, models);
-    if (this.current?.process === process) this.current.swaps += models.length;
+  /** What leaks is given back by the end of its process. */
+  private async relieve(process: InferenceProcess): Promise<void> {
+    const models = [...this.models].filter(([, { lanes, retiring }]) => lanes.has(process) && !retiring);
+    if (this.closed || models.length === 0) return;
+    const digests = models.map(([digest]) => digest);
+    await this.replace(
+      process,
+      digests,
+      `it took ${this.options.mostGrowthBytes} bytes more than with its models loaded`,
+    );
   }
 
   /** All or nothing: lanes join their queues when every model of the list has loaded. */
@@ -171,6 +203,7 @@ export class InferencePool {
     try {
       return { digest, lane: await process.open(await this.folderOf(digest)) };
     } catch (error) {
+      if (error instanceof ServingError && error.type === servingErrors.inferenceCrashed) this.suspects.add(digest);
       return unavailable(digest, error);
     }
   }
@@ -179,7 +212,7 @@ export class InferencePool {
     let model = this.models.get(digest);
     if (!model) {
       const queue = new ModelQueue(this.options, (rows) => this.events.batch(digest, rows));
-      model = { queue, lanes: new Map(), retiring: false };
+      model = { queue, lanes: new Map(), retiring: false, backoff: new Backoff() };
       this.models.set(digest, model);
     }
     model.lanes.set(process, lanes);
@@ -194,60 +227,66 @@ export class InferencePool {
   private spawn(): InferenceProcess {
     if (this.closed) throw new ServingError(servingErrors.inferenceCrashed, 'the endpoint is closing');
     const startedAt = performance.now();
-    const process = new InferenceProcess(this.options);
-    this.processes.add(process);
-    void process.ended.then((reason) => {
-      this.processes.delete(process);
-      this.replaced.delete(process);
-      const served = [...this.models.values()].some(({ lanes }) => lanes.has(process));
-      for (const model of this.models.values()) this.removeLanes(model, process);
-      if (this.current?.process === process) this.current = undefined;
-      else if (!served) return;
-      if (this.closed) return;
-      this.log.error({ reason }, 'inference process died, starting another one');
-      this.restartIn(this.crashes.add(reason, performance.now() - startedAt));
+    let isRelieved = false;
+    const process = new InferenceProcess(this.options, () => {
+      if (isRelieved) return;
+      isRelieved = true;
+      this.changes
+        .run(() => this.relieve(process))
+        .catch((error: unknown) => {
+          this.log.error({ error: String(error) }, 'cannot replace an inference process that grows');
+          isRelieved = false;
+        });
     });
+    this.processes.add(process);
+    void process.ended.then((end) => this.survive(process, end, performance.now() - startedAt));
     return process;
   }
 
-  private restartIn(delayMs: number): void {
-    clearTimeout(this.restartTimer);
-    const revive = async (): Promise<void> => {
-      try {
-        await this.changes.run(() => this.reviveModels());
-      } catch (error) {
-        // The system refused another process: no handles, no memory.
-        this.log.error({ error: String(error) }, 'cannot start an inference process');
-        this.restartIn(reviveRetryMs);
-      }
-    };
-    this.restartTimer = setTimeout(() => void revive(), delayMs);
+  /** Whatever the process served is brought back, at first at once. */
+  private survive(process: InferenceProcess, { reason, running }: ProcessEnd, livedMs: number): void {
+    this.processes.delete(process);
+    this.closing.delete(process);
+    const isCurrent = this.current?.process === process;
+    if (isCurrent) this.current = undefined;
+    const lost = [...this.models].filter(([, { lanes }]) => lanes.has(process));
+    // One that had the process for itself has nobody to be kept from.
+    if (lost.length > 1)
+      for (const [digest, { lanes }] of lost)
+        if (lanes.get(process)!.some((lane) => running.has(lane))) this.suspects.add(digest);
+    for (const [, model] of lost) this.removeLanes(model, process);
+    if (this.closed || !(isCurrent || lost.length > 0)) return;
+    this.crashes.add(reason);
+    const apart = lost.map(([digest]) => digest).filter((digest) => this.suspects.has(digest));
+    this.log.error({ reason, apart }, 'inference process died, starting another one');
+    for (const [digest, { backoff }] of lost) this.reviveIn(digest, backoff.next(livedMs));
   }
 
-  /** Brings back whatever has lost its lanes; a model that does not come back does not keep the others away. */
-  private async reviveModels(): Promise<void> {
-    if (this.closed) return;
-    const lost = [...this.models].filter(([, { queue }]) => !queue.ready).map(([digest]) => digest);
-    if (lost.length === 0) return;
-    this.current ??= { process: this.spawn(), swaps: 0 };
-    const { process } = this.current;
-    const failed: Digest[] = [];
-    for (const digest of lost) {
-      try {
-        await this.load(process, [digest]);
-      } catch (error) {
-        failed.push(digest);
-        this.log.error({ digest, error: String(error) }, 'model does not come back after a crash');
-      }
+  private reviveIn(digest: Digest, delayMs: number): void {
+    const timer = setTimeout(() => {
+      this.restarts.delete(timer);
+      void this.changes.run(() => this.revive(digest));
+    }, delayMs);
+    this.restarts.add(timer);
+  }
+
+  /** A model that does not come back does not keep the others away. */
+  private async revive(digest: Digest): Promise<void> {
+    const model = this.models.get(digest);
+    if (this.closed || !model || model.queue.ready) return;
+    try {
+      if (this.suspects.has(digest)) await this.loadApart(digest);
+      else await this.prepareShared([digest], [digest]);
+    } catch (error) {
+      this.log.error({ digest, error: String(error) }, 'model does not come back after a crash');
+      this.reviveIn(digest, model.backoff.next(0));
     }
-    // When the process itself died, its end has scheduled the next attempt already.
-    if (failed.length > 0 && this.current?.process === process) this.restartIn(reviveRetryMs);
   }
 
-  private endReplacedProcesses(): void {
-    for (const process of this.replaced) {
+  private endWhatServesNothing(): void {
+    for (const process of this.closing) {
       const serves = [...this.models.values()].some(({ lanes }) => lanes.has(process));
-      if (!serves) process.close('it was replaced');
+      if (!serves) process.close('it serves nothing any more');
     }
   }
 }

@@ -2,7 +2,7 @@ import { parentPort } from 'node:worker_threads';
 import { toErrorMessage } from '../../errors.ts';
 import type { InputRow } from '../../features/rows.ts';
 import { loadPredictor, type Predictor } from '../../predictor.ts';
-import type { FromInference, RunResult, ToInference } from './messages.ts';
+import type { FromLane, RunResult, ToInference } from './messages.ts';
 
 /**
  * A thread that holds one session at a time and runs one batch at a time. Starting a thread costs more than loading a
@@ -16,7 +16,7 @@ port.on('message', (message: ToInference) => {
   void obey(message).then((answer) => port.postMessage(answer));
 });
 
-async function obey(message: ToInference): Promise<FromInference> {
+async function obey(message: ToInference): Promise<FromLane> {
   const { op, lane } = message;
   if (op === 'open') return open(lane, message.modelFolder);
   if (op === 'run') return { op: 'ran', lane, results: await runBatch(predictor!, message.requests) };
@@ -25,7 +25,7 @@ async function obey(message: ToInference): Promise<FromInference> {
   return { op: 'closed', lane };
 }
 
-async function open(lane: number, modelFolder: string): Promise<FromInference> {
+async function open(lane: number, modelFolder: string): Promise<FromLane> {
   try {
     predictor = await loadPredictor(modelFolder);
     return { op: 'opened', lane };

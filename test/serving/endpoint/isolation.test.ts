@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { inferenceHeaders } from '../../../src/contracts/endpoint.ts';
+import { invoke, Load } from '../client.ts';
+import { constantModel } from '../models.ts';
+import { healthyBelow, sickModel } from '../sick-models.ts';
+import { until } from '../waiting.ts';
+import { statusOf, World } from '../world.ts';
+
+const line = { wx: 1, wy: 1, bias: 0 };
+const healthy = { x: 1, y: 1 };
+
+describe('endpoint: a model that harms its process', () => {
+  let world: World;
+  beforeEach(async () => {
+    world = await World.open();
+  });
+  afterEach(() => world.close());
+
+  it('dies alone from the second time on, and its neighbour fails no request', async () => {
+    const endpoint = await world.start({ answerTimeoutMs: 20_000 });
+    const neighbour = { name: 'current', model: await world.model(constantModel(0.9)), weight: 100 };
+    const candidate = { name: 'candidate', model: await world.model(sickModel('dies', line)), weight: 0 };
+    await world.deployAndWait(endpoint, neighbour, candidate);
+    const askCandidate = (row: object) => invoke(endpoint, row, { [inferenceHeaders.targetVariant]: 'candidate' });
+    const load = new Load(endpoint, 2);
+    const deadly = { x: healthyBelow + 1, y: 0 };
+    assert.equal((await askCandidate(deadly)).status, 503, 'it killed its process twice');
+    assert.equal((await askCandidate(healthy)).status, 200, 'it comes back');
+    const shared = (await statusOf(endpoint)).inference;
+    assert.equal(shared.crashes, 2);
+    assert.equal((await askCandidate(deadly)).status, 503);
+    const { crashes, pid } = (await statusOf(endpoint)).inference;
+    assert.deepEqual([crashes, pid], [4, shared.pid], 'the process of the others lives on');
+    await load.stop();
+    assert.deepEqual(load.failures, []);
+    assert.deepEqual(new Set(load.replies.map(({ status }) => status)), new Set([200]));
+  }).timeout(60_000);
+
+  it('that grows and grows is given a new one, and nobody notices', async () => {
+    const endpoint = await world.start({ mostGrowthBytes: 100 * 2 ** 20 });
+    await world.deployAndWait(endpoint, { model: await world.model(sickModel('leaks', line)) });
+    const before = (await statusOf(endpoint)).inference;
+    await until('its memory has been measured', async () => {
+      // What counts is growth since the model was loaded: the first report after it sets the mark.
+      for (const x of [60, 80, 100, 120]) assert.equal((await invoke(endpoint, { x, y: 0 })).status, 200);
+      return (await statusOf(endpoint)).inference.replacements > 0;
+    });
+    const after = (await statusOf(endpoint)).inference;
+    assert.equal(after.crashes, 0);
+    assert.notEqual(after.pid, before.pid);
+    assert.equal((await invoke(endpoint, healthy)).status, 200);
+  }).timeout(60_000);
+});
