@@ -63,14 +63,17 @@ export class RefConflict extends Error {
   }
 }
 
-/** Disk full, quota, out of handles, I/O error. Nothing is half done; the same call may be retried. */
+/**
+ * Disk full, quota, out of handles, I/O error; a server that is away or refuses. Nothing is half done; the same call may
+ * be retried. `advice` is what a person must change, where time alone does not help.
+ */
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable';
   readonly type = failureTypes.storeUnavailable;
   readonly code: string;
 
-  constructor(code: string, operation: string, path: string, cause: unknown) {
-    super(`the store cannot ${operation} ${path}: ${code}`, { cause });
+  constructor(code: string, operation: string, path: string, cause: unknown, advice?: string) {
+    super(`the store cannot ${operation} ${path}: ${code}${advice ? `; ${advice}` : ''}`, { cause });
     this.code = code;
   }
 }

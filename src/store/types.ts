@@ -1,3 +1,4 @@
+import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { Digest } from '../contracts/digest.ts';
 import type { CaptureRecord } from '../contracts/endpoint.ts';
@@ -7,6 +8,11 @@ import type { Model } from '../contracts/manifests.ts';
 export interface BlobStore {
   /** Streams; putting bytes that exist already renews their age for garbage collection. */
   put(body: Readable | Uint8Array): Promise<Digest>;
+  /**
+   * Puts an open file, from its first byte; where a backend has it, it is cheaper than a stream of the file. What is
+   * stored is what was read: a file that changes meanwhile is stored as one reading found it, or refused (`InvalidInput`).
+   */
+  putFile?(handle: FileHandle): Promise<{ digest: Digest; sizeBytes: number }>;
   /** Throws `NotFound`; the stream errors with `CorruptBlob` at its end when the bytes do not match. */
   get(digest: Digest): Promise<Readable>;
   /** Whole and verified; for manifests and other small blobs. */
@@ -79,7 +85,7 @@ export interface ModelSigning {
 }
 
 export interface Store {
-  /** `file:///abs/path`; what a job's wrapper or another process opens. */
+  /** `file:///abs/path` or `s3://bucket/prefix`; what another process opens. */
   readonly url: string;
   readonly blobs: BlobStore;
   readonly refs: RefStore;

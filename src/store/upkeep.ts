@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { Digest } from '../contracts/digest.ts';
 import type { Store } from './types.ts';
 
@@ -30,6 +31,8 @@ export interface CaptureUpkeep {
 /** What verification and garbage collection need of a backend, and nobody else does. */
 export interface StoreUpkeep {
   blobs(): AsyncIterable<StoredBlob>;
+  /** As `blobs.get`, from the medium itself, past any cache. */
+  origin(digest: Digest): Promise<Readable>;
   /**
    * Deletes a blob that was not put since `olderThan`; the age is looked at again at the very moment of deletion. Returns
    * false when the blob is gone already or was renewed.

@@ -25,6 +25,8 @@ export interface VerifyOptions {
   /** Blobs of ref entries that were replaced before this may have been collected; as for garbage collection, 90 days. */
   retentionMs?: number;
   now?: Date;
+  /** Blobs that were deleted on purpose, by pruning: a manifest that needs one has no problem. */
+  absent?: ReadonlySet<Digest>;
   /** Called after every blob. */
   onProgress?: (done: { blobs: number; bytes: number }) => void;
 }
@@ -39,10 +41,10 @@ const notStored = new Set(['programDigest']);
  * blobs are there, every manifest is valid and has its parents and parts. Finds, never repairs, and stops at nothing.
  */
 export async function verifyStore(store: KeptStore, options: VerifyOptions = {}): Promise<VerifyReport> {
-  const { retentionMs = defaultRetentionMs, now = new Date(), onProgress } = options;
+  const { retentionMs = defaultRetentionMs, now = new Date(), absent = new Set(), onProgress } = options;
   const report: VerifyReport = { blobs: 0, bytes: 0, refs: 0, problems: [] };
   for await (const { digest, sizeBytes } of store.upkeep.blobs()) {
-    report.problems.push(...(await blobProblems(store, digest, sizeBytes)));
+    report.problems.push(...(await blobProblems(store, digest, sizeBytes, absent)));
     report.blobs += 1;
     report.bytes += sizeBytes;
     onProgress?.({ blobs: report.blobs, bytes: report.bytes });
@@ -55,11 +57,16 @@ export async function verifyStore(store: KeptStore, options: VerifyOptions = {})
   return report;
 }
 
-async function blobProblems(store: KeptStore, digest: Digest, sizeBytes: number): Promise<StoreProblem[]> {
+async function blobProblems(
+  store: KeptStore,
+  digest: Digest,
+  sizeBytes: number,
+  absent: ReadonlySet<Digest>,
+): Promise<StoreProblem[]> {
   try {
     const document = await hashed(store, digest, sizeBytes);
     if (!manifestKinds.has(kindOf(document))) return [];
-    return await manifestProblems(store, digest, document);
+    return await manifestProblems(store, digest, document, absent);
   } catch (error) {
     if (error instanceof CorruptBlob) return [{ what: 'corruptBlob', where: digest, detail: error.message }];
     // A collection runs beside us: the blob was listed and is gone.
@@ -72,7 +79,7 @@ async function blobProblems(store: KeptStore, digest: Digest, sizeBytes: number)
 async function hashed(store: KeptStore, digest: Digest, sizeBytes: number): Promise<unknown> {
   const chunks: Uint8Array[] = [];
   let isDocument = sizeBytes <= maxDocumentBytes;
-  for await (const chunk of await store.blobs.get(digest)) {
+  for await (const chunk of await store.upkeep.origin(digest)) {
     if (chunks.length === 0) isDocument &&= (chunk as Uint8Array)[0] === '{'.charCodeAt(0);
     if (isDocument) chunks.push(chunk as Uint8Array);
   }
@@ -85,13 +92,18 @@ async function hashed(store: KeptStore, digest: Digest, sizeBytes: number): Prom
   }
 }
 
-async function manifestProblems(store: KeptStore, where: Digest, document: unknown): Promise<StoreProblem[]> {
+async function manifestProblems(
+  store: KeptStore,
+  where: Digest,
+  document: unknown,
+  absent: ReadonlySet<Digest>,
+): Promise<StoreProblem[]> {
   const decoded = Manifest.safeParse(document);
   if (!decoded.success) return [{ what: 'badManifest', where, detail: z.prettifyError(decoded.error) }];
   const parents = new Set<Digest>(decoded.data.parents);
   const problems: StoreProblem[] = [];
   for (const needed of new Set(digestsIn(decoded.data))) {
-    if (await store.blobs.has(needed)) continue;
+    if (absent.has(needed) || (await store.blobs.has(needed))) continue;
     const what = parents.has(needed) ? 'missingParent' : 'missingBlob';
     problems.push({ what, where, detail: `the ${decoded.data.kind} needs ${needed}` });
   }

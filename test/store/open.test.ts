@@ -20,7 +20,6 @@ describe('openStore', () => {
   });
 
   for (const bad of [
-    's3://bucket/prefix',
     'https://example.org/store',
     'store',
     './store',

@@ -46,6 +46,7 @@ export async function openFsStore(root: string, options: FsStoreOptions = {}): P
     captures,
     upkeep: {
       blobs: () => blobs.all(),
+      origin: (digest) => blobs.get(digest),
       deleteIfOlder: (digest, olderThan) => blobs.deleteIfOlder(digest, olderThan),
       removeLeftovers: (olderThan) => staging.removeLeftovers(olderThan),
       finishDeletions: (olderThan) => blobs.settleCondemned(olderThan),

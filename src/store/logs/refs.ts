@@ -4,6 +4,7 @@ import { type Digest, Digest as DigestSchema } from '../../contracts/digest.ts';
 import { isName, isRefName } from '../../contracts/names.ts';
 import { canonicalBytes, digestOf, parseJson } from '../canonical-json.ts';
 import { CorruptLog, InvalidInput, RefConflict } from '../errors.ts';
+import { inParallel } from '../in-parallel.ts';
 import type { Ref, RefStore, Why } from '../types.ts';
 import type { LogProblem } from '../upkeep.ts';
 import { hasCode, type LogFiles, type LogMedium, type LogStaging, listOrNothing, type Numbered } from './files.ts';
@@ -33,6 +34,8 @@ type FirstTry = z.infer<typeof FirstTry>;
 /** `@` is in no ref name, so a ref's log and refs below the ref live side by side. */
 const logFolder = '@log';
 const operationsFolder = '@operations';
+/** Listed at the same time: a bucket takes its time for each. */
+const foldersAtOnce = 8;
 
 /** Refs as folders `refs/<name>/@log/`, one file per entry; entries are never changed and never deleted. */
 export class RefLogs implements RefStore {
@@ -111,9 +114,7 @@ export class RefLogs implements RefStore {
   async *list(prefix: string): AsyncIterable<string> {
     if (prefix !== '' && !(prefix.endsWith('/') && isRefName(prefix.slice(0, -1))))
       throw new InvalidInput(`ref prefix: expected "" or names that each end with "/", got ${JSON.stringify(prefix)}`);
-    const names: string[] = [];
-    for await (const name of this.#below(prefix)) names.push(name);
-    yield* names.sort();
+    yield* (await this.#below(prefix)).sort();
   }
 
   async *checkLog(name: string): AsyncIterable<LogProblem> {
@@ -134,13 +135,15 @@ export class RefLogs implements RefStore {
     }
   }
 
-  async *#below(prefix: string): AsyncIterable<string> {
-    for (const { name, isFolder } of await listOrNothing(this.#files, join(this.#root, prefix))) {
-      if (!isFolder || !isName(name)) continue;
+  async #below(prefix: string): Promise<string[]> {
+    const entries = await listOrNothing(this.#files, join(this.#root, prefix));
+    const folders = entries.filter(({ name, isFolder }) => isFolder && isName(name));
+    const names = await inParallel(folders, foldersAtOnce, async ({ name }) => {
       // A log may be empty: its maker died before the first entry.
-      if ((await this.#log(prefix + name).newest()) > 0) yield prefix + name;
-      yield* this.#below(`${prefix}${name}/`);
-    }
+      const own = (await this.#log(prefix + name).newest()) > 0 ? [prefix + name] : [];
+      return [...own, ...(await this.#below(`${prefix}${name}/`))];
+    });
+    return names.flat();
   }
 
   /** What the writer believes to be the newest entry; it must be an entry of this log, or the log would get a hole. */
