@@ -7,7 +7,7 @@ import { StepEvidence } from './evidence.ts';
 import { generationServed, replicasOf } from './replicas.ts';
 
 /** A harmless candidate is rolled back in at most this share of its steps, however often one looks. */
-const canaryAlpha = 0.01;
+export const canaryAlpha = 0.01;
 
 /** What an attempt leaves for the next one. */
 interface Observed {
