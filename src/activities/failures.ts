@@ -13,6 +13,7 @@ const permanent: ReadonlySet<string> = new Set([
   failureTypes.loopNotApplied,
   failureTypes.refused,
   failureTypes.signatureRefused,
+  failureTypes.awsRefused,
 ]);
 
 /** Errors of the rooms below carry a `type`; here, and only here, they become Temporal's failures. */

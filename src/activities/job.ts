@@ -66,7 +66,8 @@ export function createJobActivities(deps: JobDeps): JobActivities {
         try {
           while (true) {
             const status = await runner.describe(ref);
-            say({ state: status.state, progress: status.progress });
+            const { state, progress, stage, billableSeconds } = status;
+            say({ state, progress, stage, billableSeconds });
             if (hasEnded(status)) return ended(status);
             if (status.state !== 'unknown') knownAtMs = Date.now();
             else if (Date.now() - knownAtMs >= lostAfterMs) return lost(status);

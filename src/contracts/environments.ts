@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { isName } from './names.ts';
+import { isS3Address, parseS3Address } from './s3-address.ts';
+import { SageMakerTargets } from './sagemaker-target.ts';
 import { SlurmTargets } from './slurm-target.ts';
 
 /** `goto3.yaml`: where a command works. Paths start at the file's folder. Credentials are in none of it. */
@@ -13,17 +15,58 @@ const temporal = z.union([
   z.strictObject({ address: z.string().regex(/^[^\s:/]+:\d{1,5}$/, 'expected host:port'), namespace: text.optional() }),
 ]);
 
+const storeUrl = z.string().superRefine((url, context) => {
+  if (isS3Address(url)) {
+    try {
+      parseS3Address(url);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message });
+    }
+  } else if (!url.startsWith('file://') || !URL.canParse(url))
+    context.addIssue({
+      code: 'custom',
+      message: 'expected a URL such as "file:///srv/goto3/store" or "s3://bucket/goto3"',
+    });
+});
+const store = z.union([
+  storeUrl,
+  /** A bucket, with more than its address. Credentials come from the AWS environment, profile or role, never from here. */
+  z.strictObject({
+    url: storeUrl,
+    region: z
+      .string()
+      .regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'expected a region such as "eu-central-1"')
+      .optional(),
+    /** A server of the S3 API in place of AWS. */
+    endpoint: z.url({ protocol: /^https?$/, error: 'expected a URL such as "http://127.0.0.1:7070"' }).optional(),
+    /** Requests are refused when the bucket is another account's. */
+    bucketOwner: z
+      .string()
+      .regex(/^\d{12}$/, 'expected an account id of 12 digits, in quotes')
+      .optional(),
+    /** Objects are encrypted with this key. */
+    kmsKey: text.optional(),
+    /** Disk for blobs that were read; 10GiB. */
+    cache: z
+      .string()
+      .regex(/^(?:0|\d+(?:\.\d+)?(?:[KMGT]i?B))$/, 'expected a size such as "10GiB", or "0" for none')
+      .optional(),
+  }),
+]);
+
 export const EnvironmentSpec = z.strictObject({
   /** State folder; `.goto3` beside the file. */
   home: text.optional(),
   /** Without it the embedded server of `goto3 up`. */
   temporal: temporal.optional(),
-  /** URL of the artifact store. */
-  store: z.url({ protocol: /^(?:file|s3)$/, error: 'expected a URL such as "file:///srv/goto3/store"' }).optional(),
+  /** The artifact store. */
+  store: store.optional(),
   /** Folder of one file a secret. */
   secrets: z.strictObject({ folder: text }).optional(),
   /** Clusters, as in targets.yaml, or the path of such a file. */
-  targets: z.union([text, z.strictObject({ slurm: SlurmTargets })]).optional(),
+  targets: z
+    .union([text, z.strictObject({ slurm: SlurmTargets.optional(), sagemaker: SageMakerTargets.optional() })])
+    .optional(),
 });
 export type EnvironmentSpec = z.output<typeof EnvironmentSpec>;
 

@@ -23,6 +23,10 @@ export const failureTypes = {
   codecKeyMissing: 'CodecKeyMissing',
   /** An encoded payload that was changed, or is from another namespace. */
   payloadRefused: 'PayloadRefused',
+  /** AWS throttles, is down or cannot be reached: nothing was half done, a retry may succeed. */
+  awsUnavailable: 'AwsUnavailable',
+  /** AWS says no, and will until a person changes a policy, a quota or the target. */
+  awsRefused: 'AwsRefused',
   /** A model whose signature is missing or does not hold, where the policy wants one. */
   signatureRefused: 'SignatureRefused',
 } as const;

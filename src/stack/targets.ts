@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
+import { SageMakerTargets } from '../contracts/sagemaker-target.ts';
 import { SlurmTargets } from '../contracts/slurm-target.ts';
 
 /** Where jobs can run besides this machine: `targets.yaml`. */
-const Targets = z.strictObject({ slurm: SlurmTargets.default({}) });
+const Targets = z.strictObject({ slurm: SlurmTargets.default({}), sagemaker: SageMakerTargets.default({}) });
 export type Targets = z.output<typeof Targets>;
 
 /** The file cannot be used; the message names it and the field. */
@@ -22,7 +23,7 @@ export async function readTargets(file: string): Promise<Targets> {
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { slurm: {} };
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { slurm: {}, sagemaker: {} };
     throw error;
   }
   const document = parseDocument(text, { version: '1.2', schema: 'core', prettyErrors: true, logLevel: 'error' });

@@ -4,7 +4,15 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ArtifactFile, Digest } from '../../src/contracts/digest.ts';
 import { failureTypes } from '../../src/contracts/failures.ts';
-import type { JobRef, JobResources, JobRunner, JobSpec, JobState, JobStatus } from '../../src/contracts/job.ts';
+import type {
+  JobOutputs,
+  JobRef,
+  JobResources,
+  JobRunner,
+  JobSpec,
+  JobState,
+  JobStatus,
+} from '../../src/contracts/job.ts';
 import { readProcess } from '../../src/jobs/local/processes.ts';
 import { eventually } from './eventually.ts';
 import { argvOf, type ProgramName, writePrograms } from './programs.ts';
@@ -22,6 +30,8 @@ export interface RunnerFixture {
   tokenSecret: string;
   /** Kills the running program itself, as an operator or the kernel would. */
   killProgram(ref: JobRef): Promise<void>;
+  /** Where the program's folders are while it runs, for a runner whose `outputs` shows them only afterwards. */
+  liveFolders?(ref: JobRef): Promise<JobOutputs>;
   /** As much as there is: a second job with these resources has to wait until the first one is gone. */
   scarce: JobResources;
   /** Names that jobs must not see, set in the worker's own environment. */
@@ -74,8 +84,9 @@ export function describeRunner(name: string, setup: () => Promise<RunnerFixture>
     const runs = async (ref: JobRef): Promise<number> =>
       (await readFile(join((await runner.outputs(ref)).checkpointDirectory, 'runs'), 'utf8')).trimEnd().split('\n')
         .length;
+    const liveFolders = (ref: JobRef): Promise<JobOutputs> => (fixture.liveFolders ?? runner.outputs.bind(runner))(ref);
     const letGo = async (ref: JobRef): Promise<void> =>
-      writeFile(join((await runner.outputs(ref)).checkpointDirectory, 'go'), '');
+      writeFile(join((await liveFolders(ref)).checkpointDirectory, 'go'), '');
     const allLines = async (ref: JobRef): Promise<string[]> => {
       const lines: string[] = [];
       for (let cursor: string | undefined; ; ) {
@@ -350,7 +361,7 @@ export function describeRunner(name: string, setup: () => Promise<RunnerFixture>
         });
         ref = await runner.submit(spec);
         await running(ref);
-        dump = JSON.parse(await readFile(join((await runner.outputs(ref)).dataDirectory, 'dump.json'), 'utf8')) as Dump;
+        dump = JSON.parse(await readFile(join((await liveFolders(ref)).dataDirectory, 'dump.json'), 'utf8')) as Dump;
       });
       after(async () => {
         await letGo(ref);
