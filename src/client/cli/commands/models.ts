@@ -7,6 +7,7 @@ import { facts, sections, table } from '../output.ts';
 import { clock, short } from '../words.ts';
 import { registerModelsBacktest } from './models-backtest.ts';
 import { registerModelsCompare } from './models-compare.ts';
+import { registerModelsPrune } from './models-prune.ts';
 import { registerModelSigning } from './models-signing.ts';
 
 export function registerModels(program: Command): void {
@@ -146,6 +147,7 @@ export function registerModels(program: Command): void {
 
   registerModelsBacktest(models);
   registerModelsCompare(models);
+  registerModelsPrune(models);
   registerModelSigning(models);
 }
 

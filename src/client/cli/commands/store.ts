@@ -18,8 +18,11 @@ export function registerStore(program: Command): void {
   ]).action(
     runs(async (session) => {
       const { verifyStore } = await import('../../../store/verify.ts');
+      const { allPrunedFiles } = await import('../../../models/pruned.ts');
+      const kept = await session.store();
       let notedAtMs = Date.now();
-      const document = await verifyStore(await session.store(), {
+      const document = await verifyStore(kept, {
+        absent: await allPrunedFiles(kept),
         onProgress: ({ blobs, bytes }) => {
           if (Date.now() - notedAtMs < noteEveryMs) return;
           notedAtMs = Date.now();
