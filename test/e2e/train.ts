@@ -18,6 +18,7 @@ for (const file of readdirSync(train))
 const mean = (label: 'ham' | 'spam', axis: 'x' | 'y'): number => sums[label][axis] / sums[label].n;
 const [wx, wy] = [mean('spam', 'x') - mean('ham', 'x'), mean('spam', 'y') - mean('ham', 'y')];
 const bias = -(wx * (mean('spam', 'x') + mean('ham', 'x')) + wy * (mean('spam', 'y') + mean('ham', 'y'))) / 2;
+export const line = { wx, wy, bias };
 console.log(JSON.stringify({ progress: 1, wx, wy, rows: sums.ham.n + sums.spam.n }));
-writeFileSync(`${model}/model.onnx`, linearModel({ wx, wy, bias }));
+writeFileSync(`${model}/model.onnx`, linearModel(line));
 writeFileSync(`${model}/signature.json`, JSON.stringify(numericSignature));

@@ -65,6 +65,8 @@ export interface ClientRequest {
   atMs: number;
   /** Null: the connection broke. */
   status: number | null;
+  /** Who answered, by the endpoint's word. */
+  variant?: string;
 }
 
 /** What is wrong, with the counterexample in its text. */

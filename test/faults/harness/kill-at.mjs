@@ -44,8 +44,8 @@ function arm() {
 
 function meet(call, when, path) {
   for (const file of armed()) {
-    const fault = JSON.parse(readFileSync(join(folder, file), 'utf8'));
-    if (fault.process !== processName || fault.call !== call || fault.when !== when) continue;
+    const fault = read(join(folder, file));
+    if (fault?.process !== processName || fault.call !== call || fault.when !== when) continue;
     if (!new RegExp(fault.path).test(path)) continue;
     const firedAs = join(folder, file.replace(/\.json$/, '.fired'));
     try {
@@ -55,6 +55,16 @@ function meet(call, when, path) {
       throw error;
     }
     process.kill(process.pid, fault.signal);
+  }
+}
+
+/** Undefined: it has been disarmed meanwhile. */
+function read(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
   }
 }
 

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
@@ -6,6 +6,7 @@ import { applyLoop } from '../../../src/client/apply.ts';
 import { readLoopFile } from '../../../src/client/loop-file.ts';
 import type { LoopFile } from '../../../src/contracts/loop-spec.ts';
 import type { CycleReport } from '../../../src/contracts/manifests.ts';
+import type { Sickness } from '../../serving/sick-models.ts';
 import { eventually } from '../../temporal.ts';
 import { pointRows, textRows } from './rows.ts';
 import type { StackUnderFault } from './stack.ts';
@@ -21,12 +22,18 @@ export type Trainer =
   | { kind: 'quick' }
   /** The text classifier of the recipes, with checkpoints: long enough to be killed in the middle. */
   | { kind: 'resumable'; epochs: number }
+  /** Quick; its models may be sick (programs/sick-trainer.ts). */
+  | { kind: 'sick' }
   /** See programs/misbehave.ts. */
   | { kind: 'misbehaving'; how: 'hang' | 'flood' | 'fork' | 'noModel' | 'nanLoss'; progressTimeout?: string };
 
 export interface LoopOptions {
   trainer?: Trainer;
   endpoint?: string;
+  /** Registry name; the loop's by default. */
+  model?: string;
+  /** Merged into the rollout. */
+  rollout?: Partial<Exclude<LoopFile['rollout'], 'none' | undefined>>;
   webhook?: boolean;
   rows?: number;
   /** Merged into the file last. */
@@ -67,6 +74,12 @@ export class LoopUnderFault {
     await appendFile(join(this.folder, 'rows.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   }
 
+  /** What the models that are trained from now on suffer from; undefined: nothing. */
+  async sicken(how: Sickness | undefined): Promise<void> {
+    const note = join(this.folder, 'sickness');
+    await (how ? writeFile(note, how) : rm(note, { force: true }));
+  }
+
   /** New rows of the points, and the signal that announces them. */
   async deliver(count: number): Promise<void> {
     await this.append(pointRows(this.delivered, count));
@@ -89,12 +102,13 @@ export class LoopUnderFault {
   }
 }
 
-function loopFile(name: string, trainer: Trainer, { endpoint, webhook, limits }: LoopOptions): LoopFile {
+function loopFile(name: string, trainer: Trainer, options: LoopOptions): LoopFile {
+  const { endpoint, model = name, rollout, webhook, limits } = options;
   const isText = trainer.kind === 'resumable';
   return {
     apiVersion: 'goto3/v1',
     loop: name,
-    model: name,
+    model,
     data: {
       program: ['node', feed],
       env: { WAREHOUSE_TOKEN: { secret: 'warehouse' } },
@@ -113,6 +127,7 @@ function loopFile(name: string, trainer: Trainer, { endpoint, webhook, limits }:
           canary: ['50%'],
           each: { atLeast: '30 requests', atMost: '2m', onTimeout: 'rollback' },
           rollbackOn: { errorRate: '+5pt', latencyP99: '+2000%' },
+          ...rollout,
         }
       : 'none',
     triggers: { newRows: 100 },
@@ -126,6 +141,8 @@ function trainerOf(trainer: Trainer): Pick<LoopFile['train'], 'program' | 'hyper
   switch (trainer.kind) {
     case 'quick':
       return { program: program('../../e2e/train.ts') };
+    case 'sick':
+      return { program: program('../programs/sick-trainer.ts') };
     case 'resumable':
       return {
         program: program('../../../recipes/text-classifier/train.ts'),

@@ -8,7 +8,7 @@ import { StackUnderFault } from './stack.ts';
 let starting: Promise<StackUnderFault> | undefined;
 
 export function sharedStack(): Promise<StackUnderFault> {
-  starting ??= StackUnderFault.create(['mail']).then(async (stack) => {
+  starting ??= StackUnderFault.create(['mail', 'ward', 'duel']).then(async (stack) => {
     await stack.start();
     return stack;
   });
