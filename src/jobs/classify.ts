@@ -18,6 +18,8 @@ export interface ProgramEnd {
   expects: JobSpec['expects'];
   /** Whether the folder that `expects` names holds a file. */
   leftWhatIsExpected: boolean;
+  /** Files that the spec names and that are not there. */
+  missing?: readonly string[];
   /** Processes that the kernel killed for memory while the program ran. */
   kernelOomKills: number;
 }
@@ -52,6 +54,11 @@ const stoppedClass: Record<Exclude<StopReason, 'cancelled'>, FailureClass> = {
 };
 
 function judgeExitZero(end: ProgramEnd): Outcome {
+  if (end.missing?.length)
+    return failed(
+      'userError',
+      `the program ended with exit code 0 but left no ${end.missing.join(', ')} in SM_OUTPUT_DATA_DIR`,
+    );
   if (end.expects === undefined || end.leftWhatIsExpected) return { state: 'succeeded' };
   const folder = end.expects === 'model' ? 'SM_MODEL_DIR' : 'SM_OUTPUT_DATA_DIR';
   return failed('userError', `the program ended with exit code 0 but left no file in ${folder}`);

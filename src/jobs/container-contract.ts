@@ -1,4 +1,5 @@
 import type { JobSpec } from '../contracts/job.ts';
+import { taskNumbers } from '../contracts/workload-array.ts';
 
 /**
  * The SageMaker training container contract: folders, files under input/config and the `SM_*` variables. SageMaker's
@@ -21,7 +22,7 @@ export function containerFolders(root: string) {
     checkpoints: `${root}/checkpoints`,
   } as const;
 }
-export type ContainerFolders = ReturnType<typeof containerFolders>;
+export type ContainerFolders = { readonly [K in keyof ReturnType<typeof containerFolders>]: string };
 
 /** What the machine adds to the spec. */
 export interface HostFacts {
@@ -138,6 +139,23 @@ export function batchEnvironment(environment: Readonly<Record<string, string | u
         (deviceNames.has(entry[0]) || (entry[0].startsWith('SLURM') && entry[0] !== 'SLURM_JWT')),
     ),
   );
+}
+
+/** The same words for a program that was written for Slurm and runs on one machine without it. */
+export function likeBatchEnvironment(
+  { array, batch, resources }: JobSpec,
+  task: number | undefined,
+): Record<string, string> {
+  const tasks = array && task !== undefined ? taskNumbers(array.tasks) : [];
+  return {
+    ...(tasks.length > 0 && {
+      SLURM_ARRAY_TASK_ID: String(task),
+      SLURM_ARRAY_TASK_COUNT: String(tasks.length),
+      SLURM_ARRAY_TASK_MIN: String(tasks[0]),
+      SLURM_ARRAY_TASK_MAX: String(tasks.at(-1)),
+    }),
+    ...(batch && { SLURM_NTASKS: String(batch.tasks), SLURM_CPUS_PER_TASK: String(resources.cpus) }),
+  };
 }
 
 /** Linux refuses a single variable or argument from 128 KiB on (MAX_ARG_STRLEN, execve(2)). */

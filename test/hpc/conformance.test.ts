@@ -1,3 +1,4 @@
+import { describeArrays } from '../jobs/arrays.ts';
 import { describeRunner } from '../jobs/conformance.ts';
 import { type Cluster, startCluster } from '../support/slurm/cluster.ts';
 import { describeSlurm } from '../support/slurm/installed.ts';
@@ -15,4 +16,6 @@ describeSlurm('real Slurm', () => {
 
   describeRunner('slurm, by its command line', () => setUpSlurm(cluster, 'cli'));
   describeRunner('slurm, by slurmrestd', () => setUpSlurm(cluster, 'rest'));
+  describeArrays('slurm, by its command line', () => setUpSlurm(cluster, 'cli'));
+  describeArrays('slurm, by slurmrestd', () => setUpSlurm(cluster, 'rest'));
 });

@@ -23,8 +23,10 @@ export interface WrapperLimits {
 
 /** All that a wrapper must be told; it reads one from stdin, so that secrets are in no file and no argv. */
 export interface Launch {
-  /** The job's folder. */
+  /** The job's folder; of an array the array's. */
   folder: string;
+  /** Which task of the array this is. */
+  task?: number;
   host: string;
   tools: Pick<ProgramTools, 'typeScriptLoader' | 'nice' | 'setpriv'>;
   /** Values by environment name. */
@@ -32,6 +34,8 @@ export interface Launch {
   /** Absent where a batch system hands the devices out. */
   gpuLeases?: GpuLeaseSettings;
   batchJob?: BatchJob;
+  /** All hosts of the job, where there are several. */
+  hosts?: string[];
   limits: WrapperLimits;
 }
 

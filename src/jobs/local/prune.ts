@@ -1,5 +1,6 @@
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { startedTasks, taskFolderOf } from '../array/task-folder.ts';
 import { type ExitRecord, isThere, type JobFolder, jobFolderAt, readControlFile } from './job-folder.ts';
 
 const dayMs = 86_400_000;
@@ -64,8 +65,12 @@ async function removeFiles({ path, container }: JobFolder): Promise<boolean> {
   return true;
 }
 
-async function removeLogs({ logs, metrics, progress }: JobFolder): Promise<boolean> {
+async function removeLogs(folder: JobFolder): Promise<boolean> {
+  const { logs, metrics, progress } = folder;
   if (!(await isThere(logs))) return false;
+  // Claims and ends of an array's tasks stay, like those of any job.
+  for (const task of await startedTasks(folder))
+    await rm(taskFolderOf(folder, task).logs, { recursive: true, force: true });
   for (const path of [metrics, progress, logs]) await rm(path, { recursive: true, force: true });
   return true;
 }

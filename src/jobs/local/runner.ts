@@ -1,8 +1,12 @@
 import { mkdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import type { Digest } from '../../contracts/digest.ts';
-import type { JobOutputs, JobRef, JobRunner, JobSpec, JobStatus, LogPage } from '../../contracts/job.ts';
+import type { JobOutputs, JobRef, JobRunner, JobSpec, JobStatus, LogPage, TaskStatus } from '../../contracts/job.ts';
 import { hostQueue } from '../../contracts/names.ts';
 import { canonicalBytes, digestOf } from '../../store/canonical-json.ts';
+import { ArrayStates, type TaskWords } from '../array/array-states.ts';
+import { hasEnded, taskToShow } from '../array/tally.ts';
+import { makeTaskFolder, startedTasks, taskFolderOf } from '../array/task-folder.ts';
 import { allowedEnvironment } from '../container-contract.ts';
 import { JobNotFound } from '../errors.ts';
 import type { ChannelSource } from '../materialise.ts';
@@ -22,7 +26,7 @@ import { JobStates } from './job-state.ts';
 import { startWrapper, type WrapperLimits } from './launch.ts';
 import { readLogPage } from './log-pages.ts';
 import { pruneJobFolders } from './prune.ts';
-import { syncFolder } from './publish.ts';
+import { publishOnce, syncFolder } from './publish.ts';
 import { removeUnfinishedStaging, stageContainer } from './staging.ts';
 import { findTools } from './tools.ts';
 import { bundleWrapper, localWrapper } from './wrapper-bundle.ts';
@@ -63,6 +67,7 @@ class LocalRunner implements JobRunner {
   readonly #limits: WrapperLimits;
   readonly #states: JobStates;
   readonly #programEnvironment: Record<string, string>;
+  readonly #arrays = new ArrayStates();
   /** Submits of one job in this process share one start. */
   readonly #starting = new Map<string, Promise<void>>();
   #pruneAtMs = 0;
@@ -78,7 +83,7 @@ class LocalRunner implements JobRunner {
   }
 
   async submit(input: JobSpec): Promise<JobRef> {
-    const spec = runnableSpec(input, (asked) => this.#tooManyGpus(asked));
+    const spec = runnableSpec(input, (asked) => this.#refusal(asked));
     const folder = jobFolderOf(this.#options.jobsFolder, spec.name);
     const specDigest = digestOf(canonicalBytes(spec));
     // Inputs and logs are the owner's alone.
@@ -103,17 +108,36 @@ class LocalRunner implements JobRunner {
 
   async describe(ref: JobRef): Promise<JobStatus> {
     const folder = await this.#find(ref);
+    const array = await this.#arrayIn(folder);
+    if (array) return await this.#describeArray(folder, array);
     const progress = await readControlFile<ProgressRecord>(folder.progress);
     const status = await this.#states.of(folder);
     return { ...status, ...(progress && { progress }) };
   }
 
-  async cancel(ref: JobRef): Promise<void> {
-    await this.#states.cancel(await this.#find(ref));
+  async tasks(ref: JobRef): Promise<TaskStatus[]> {
+    const folder = await this.#find(ref);
+    const array = await this.#arrayIn(folder);
+    return array ? await this.#arrays.tasks(folder, array, this.#words) : [];
   }
 
-  async logs(ref: JobRef, cursor?: string): Promise<LogPage> {
+  async cancel(ref: JobRef): Promise<void> {
     const folder = await this.#find(ref);
+    const array = await this.#arrayIn(folder);
+    if (!array) {
+      await this.#states.cancel(folder);
+      return;
+    }
+    if (await isThere(folder.exit)) return;
+    await publishOnce(folder.cancel, JSON.stringify({ at: new Date().toISOString() }));
+    for (const open of await this.#arrays.open(folder, array)) await this.#states.cancel(open.folder);
+  }
+
+  async logs(ref: JobRef, cursor?: string, task?: number): Promise<LogPage> {
+    const whole = await this.#find(ref);
+    const array = await this.#arrayIn(whole);
+    const shown = array && (task ?? taskToShow(await this.#arrays.tasks(whole, array, this.#words)));
+    const folder = shown === undefined ? whole : taskFolderOf(whole, shown);
     const ended = await isThere(folder.exit);
     return await readLogPage(folder, cursor, ended);
   }
@@ -144,6 +168,28 @@ class LocalRunner implements JobRunner {
     return { runner: 'local', name, specDigest, externalId: folder.path, hostQueue: hostQueue('gpu', host) };
   }
 
+  /** An array whose tasks are not all over: what has a place now is started, then they are counted. */
+  async #describeArray(folder: JobFolder, spec: JobSpec): Promise<JobStatus> {
+    if (!(await isThere(folder.exit)) && (await isThere(folder.container.root))) await this.#startOnce(folder, spec);
+    return await this.#arrays.of(folder, spec, this.#words);
+  }
+
+  readonly #words: TaskWords = {
+    started: async (folder) => await this.#states.of(folder),
+    unstarted: async () => ({ state: 'pending' }),
+  };
+
+  /** The spec of an array; undefined for a job without tasks. */
+  async #arrayIn(folder: JobFolder): Promise<JobSpec | undefined> {
+    const record = await readControlFile<JobRecord>(folder.record);
+    return record?.spec.array ? record.spec : undefined;
+  }
+
+  #refusal(spec: JobSpec): string | undefined {
+    if ((spec.batch?.nodes ?? 1) > 1) return `batch.nodes: asks for ${spec.batch!.nodes}, a local job has one machine`;
+    return this.#tooManyGpus(spec);
+  }
+
   #tooManyGpus(spec: JobSpec): string | undefined {
     const { length } = this.#options.gpuLeases.devices;
     return spec.resources.gpus > length
@@ -163,7 +209,7 @@ class LocalRunner implements JobRunner {
   async #start(folder: JobFolder, spec: JobSpec): Promise<void> {
     if ((await isThere(folder.exit)) || (await readClaim(folder))) return;
     if (await isThere(folder.cancel)) {
-      await this.#states.cancel(folder);
+      if (!spec.array) await this.#states.cancel(folder);
       return;
     }
     if (!(await isThere(folder.container.root))) {
@@ -172,23 +218,48 @@ class LocalRunner implements JobRunner {
       await stageContainer(folder, spec, this.#options.channels, facts);
     }
     this.#log('job.staged', spec, {});
+    if (spec.array) await this.#startTasks(folder, spec);
+    else await this.#startWrapper(folder, spec, undefined);
+    this.#log('job.claimed', spec, {});
+    await removeUnfinishedStaging(folder);
+  }
+
+  /** As many tasks as the array's cap and this machine have room for. */
+  async #startTasks(folder: JobFolder, spec: JobSpec): Promise<void> {
+    await mkdir(folder.logs, { recursive: true });
+    const room = Math.min(spec.array!.atOnce, Math.max(1, Math.floor(availableParallelism() / spec.resources.cpus)));
+    const started = await startedTasks(folder);
+    let running = 0;
+    const waiting: number[] = [];
+    for (const status of await this.#arrays.tasks(folder, spec, this.#words)) {
+      if (hasEnded(status)) continue;
+      // A folder without a claim: whoever was to start it died before.
+      const claimed = started.has(status.task) && (await readClaim(taskFolderOf(folder, status.task))) !== undefined;
+      if (claimed) running += 1;
+      else waiting.push(status.task);
+    }
+    for (const task of waiting.slice(0, Math.max(0, room - running))) await this.#startWrapper(folder, spec, task);
+  }
+
+  async #startWrapper(whole: JobFolder, spec: JobSpec, task: number | undefined): Promise<void> {
     const { script, tools } = await this.#prepare();
+    const folder = task === undefined ? whole : taskFolderOf(whole, task);
+    if (task !== undefined) await makeTaskFolder(folder);
     await startWrapper({
       folder,
       script,
       environment: this.#programEnvironment,
       launch: {
-        folder: folder.path,
+        folder: whole.path,
+        ...(task !== undefined && { task }),
         host: this.#options.host,
         tools,
         secrets: await resolveSecrets(spec.environment, this.#options.secrets),
         gpuLeases: this.#options.gpuLeases,
         limits: this.#limits,
       },
-      onStarted: (pid) => this.#log('job.wrapperStarted', spec, { pid }),
+      onStarted: (pid) => this.#log('job.wrapperStarted', spec, { pid, ...(task !== undefined && { task }) }),
     });
-    this.#log('job.claimed', spec, {});
-    await removeUnfinishedStaging(folder);
   }
 
   #prepare() {

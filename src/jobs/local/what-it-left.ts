@@ -1,8 +1,13 @@
-import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, lstatSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** Whether a folder holds a file, at any depth. */
 export const holdsFile = (folder: string): boolean =>
   readdirSync(folder, { withFileTypes: true, recursive: true }).some((entry) => entry.isFile());
+
+/** Those of the files that are not there as plain files. */
+export const missingFiles = (folder: string, files: readonly string[]): string[] =>
+  files.filter((file) => !lstatSync(join(folder, file), { throwIfNoEntry: false })?.isFile());
 
 /** The beginning of the `failure` file. What is not a plain file (a fifo would block) counts as none. */
 export function readFailureFile(path: string): string {

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobSpec } from '../../contracts/job.ts';
+import { makeTaskContainer, makeTaskFolder, taskFolderOf } from '../array/task-folder.ts';
 import { classify } from '../classify.ts';
 import {
   allowedEnvironment,
@@ -10,12 +11,14 @@ import {
   configFiles,
   containerEnvironment,
   type HostFacts,
+  likeBatchEnvironment,
 } from '../container-contract.ts';
+import { withLauncher, withPlacesFilled } from '../places.ts';
 import { resolveProgram, withPriority } from '../program.ts';
 import { createHeartbeat, leftPath, readClaim, takeClaim } from './claim.ts';
 import { ClaimWatch } from './claim-watch.ts';
 import { WrapperFates } from './dead-wrapper.ts';
-import { whyNotRunnable } from './executables.ts';
+import { makeRunnable, whyNotRunnable } from './executables.ts';
 import { GpuLeases, type LeaseHolder } from './gpu-leases.ts';
 import {
   type Claim,
@@ -31,7 +34,7 @@ import { claimedWord, duplicateWord, type Launch } from './launch.ts';
 import { kernelOomKills, thisProcess } from './processes.ts';
 import { publish, publishOnce } from './publish.ts';
 import { type ProgramRun, superviseProgram } from './supervise.ts';
-import { childrenCpuMs, holdsFile, readFailureFile } from './what-it-left.ts';
+import { childrenCpuMs, holdsFile, missingFiles, readFailureFile } from './what-it-left.ts';
 
 const gpuPollMs = 200;
 const recordAgainMs = 1_000;
@@ -45,8 +48,17 @@ export type WrappedEnd = ExitRecord['state'] | 'duplicate' | 'left';
  * claim, runs the program and records its end (DESIGN §4). @param answer is told once, before anything runs
  */
 export async function runWrappedJob(launch: Launch, answer: (word: string) => void): Promise<WrappedEnd> {
-  const folder = jobFolderAt(launch.folder);
+  const whole = jobFolderAt(launch.folder);
+  const folder = launch.task === undefined ? whole : taskFolderOf(whole, launch.task);
   const { spec } = (await readControlFile<JobRecord>(folder.record))!;
+  if (launch.task !== undefined) {
+    // All its tasks have ended, and their claims may be gone by now.
+    if (await isThere(whole.exit)) {
+      answer(duplicateWord);
+      return 'duplicate';
+    }
+    await makeTaskFolder(folder);
+  }
   const mine: Claim = {
     ...thisProcess(launch.host),
     by: 'wrapper',
@@ -64,6 +76,7 @@ export async function runWrappedJob(launch: Launch, answer: (word: string) => vo
   const watch = new ClaimWatch(folder, { ...launch.limits, claimNumber: claim.number });
   await createHeartbeat(folder);
   answer(claimedWord);
+  if (launch.task !== undefined) await makeTaskContainer(folder);
   const exit = await runJob(launch, folder, spec, mine, claim.previous, watch).catch((error: unknown) => {
     console.error(error);
     return ended({
@@ -137,6 +150,7 @@ async function runJob(
     failureFile: readFailureFile(folder.container.failureFile),
     stderrTail: run?.stderrTail ?? '',
     expects: spec.expects,
+    missing: missingFiles(folder.container.outputData, spec.leaves ?? []),
     leftWhatIsExpected: holdsFile(spec.expects === 'model' ? folder.container.model : folder.container.outputData),
     kernelOomKills: kernelOomKills() - oomKillsBefore,
   });
@@ -183,24 +197,25 @@ async function leaseDevices(
 async function startProgram(
   launch: Launch,
   folder: JobFolder,
-  spec: JobSpec,
+  asked: JobSpec,
   marker: string,
   devices: string[] | undefined,
   watch: ClaimWatch,
 ): Promise<ProgramRun> {
+  const spec = withPlacesFilled(asked, folder.container, launch.task);
   const host: HostFacts = {
     currentHost: launch.host,
-    hosts: [launch.host],
+    hosts: launch.hosts ?? [launch.host],
     networkInterface: 'lo',
     ...(devices && { devices }),
   };
   // Where a batch system places the job, nobody knew the host when the inputs were staged.
-  if (launch.batchJob)
+  if (launch.batchJob || launch.task !== undefined)
     for (const [name, content] of Object.entries(configFiles(spec, host)))
       await publish(join(folder.container.config, name), content);
   const environment: Record<string, string> = {
     ...allowedEnvironment(process.env),
-    ...(launch.batchJob && batchEnvironment(process.env)),
+    ...(launch.batchJob ? batchEnvironment(process.env) : likeBatchEnvironment(spec, launch.task)),
     ...Object.fromEntries(
       Object.entries(spec.environment).filter((e): e is [string, string] => typeof e[1] === 'string'),
     ),
@@ -208,7 +223,9 @@ async function startProgram(
     ...containerEnvironment(spec, folder.container, host),
     [markerVariable]: marker,
   };
-  const argv = resolveProgram(spec.program, spec.workingDirectory, { node: process.execPath, ...launch.tools });
+  const program = resolveProgram(spec.program, spec.workingDirectory, { node: process.execPath, ...launch.tools });
+  await makeRunnable(program[0]!, folder.container.data);
+  const argv = withLauncher(program, spec);
   const problem = whyNotRunnable(argv[0]!, spec.workingDirectory, environment.PATH ?? '');
   if (problem !== undefined)
     return { notRunnable: problem, exitCode: null, signal: null, stderrTail: '', runMs: 0, rssPeakBytes: 0 };

@@ -23,8 +23,13 @@ export function directivesOf(
   folder: JobFolder,
   limits: { graceMs: number },
 ): Directives {
-  const { partition, account, qos, reservation, constraint } = target;
   const { cpus, gpus, memoryBytes, timeLimitMs } = spec.resources;
+  const { batch, array } = spec;
+  const partition = batch?.partition ?? target.partition;
+  const account = batch?.account ?? target.account;
+  const qos = batch?.qos ?? target.qos;
+  const reservation = batch?.reservation ?? target.reservation;
+  const constraint = joined(target.constraint, batch?.constraint, spec.name);
   const directives: Directives = {
     name: slurmJobName(target.folder, spec.name),
     comment: spec.name,
@@ -33,8 +38,10 @@ export function directivesOf(
     ...(qos !== undefined && { qos }),
     ...(reservation !== undefined && { reservation }),
     ...(constraint !== undefined && { constraint }),
-    nodes: 1,
-    tasks: 1,
+    ...(batch?.exclusive && { exclusive: true as const }),
+    nodes: batch?.nodes ?? 1,
+    tasks: batch?.tasks ?? 1,
+    ...(batch?.tasksPerNode !== undefined && { tasksPerNode: batch.tasksPerNode }),
     cpusPerTask: cpus,
     memoryPerNodeMiB: Math.ceil(memoryBytes / mebibyte) + wrapperMiB,
     gpusPerNode: gpus,
@@ -45,7 +52,28 @@ export function directivesOf(
     workingDirectory: folder.path,
   };
   for (const [field, value] of Object.entries(directives)) checkValue(field, value as string | number | boolean);
-  return directives;
+  if (!array) return directives;
+  return {
+    ...directives,
+    array: `${checkedArray(array.tasks)}%${array.atOnce}`,
+    // Slurm puts the task's number in the place of its pattern; no other text of ours may have one.
+    output: folder.wrapperLog.replace(/\.log$/, '-%a.log'),
+  };
+}
+
+/** Digits, ranges, steps. */
+function checkedArray(tasks: string): string {
+  if (!/^[\d,:-]{1,65536}$/.test(tasks))
+    throw new InvalidJob('Slurm directive array: expected task numbers and ranges');
+  return tasks;
+}
+
+/** Both must hold; an alternative beside another feature has no one reading in Slurm. */
+function joined(mine: string | undefined, asked: string | undefined, job: string): string | undefined {
+  if (mine === undefined || asked === undefined) return mine ?? asked;
+  if (`${mine}${asked}`.includes('|'))
+    throw new InvalidJob(`job ${job}, constraint: ${asked} and the target's ${mine} cannot both be asked for`);
+  return `${mine}&${asked}`;
 }
 
 /** The last gate before Slurm: printable, without blank, quote, backslash, `%` and `$`, whatever came before. */

@@ -1,5 +1,5 @@
 import { phaseOf } from './states.ts';
-import type { SlurmJob, SlurmTransport } from './transport.ts';
+import { anyTask, type SlurmJob, type SlurmTransport, wholeId } from './transport.ts';
 
 /** What the cluster says about one job, and for how long it has said so, by this process's monotonic clock. */
 export type QueueWord =
@@ -112,6 +112,10 @@ export class QueueWatch {
     try {
       const asked = [...this.#interests];
       const jobs = new Map((await this.#fresh()).map((job) => [job.id, job]));
+      for (const [id] of asked) {
+        const waiting = jobs.get(id) ?? jobs.get(anyTask(wholeId(id)));
+        if (waiting) jobs.set(id, waiting);
+      }
       const missing = asked.filter(([id, { name }]) => jobs.get(id)?.name !== name).map(([id]) => id);
       const accounts = missing.length > 0 ? ((await this.#accounts({ ids: missing })) ?? []) : [];
       for (const job of accounts) if (missing.includes(job.id)) jobs.set(job.id, job);

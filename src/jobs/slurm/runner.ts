@@ -1,14 +1,17 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { JobOutputs, JobRef, JobRunner, JobSpec, JobStatus, LogPage } from '../../contracts/job.ts';
+import type { JobOutputs, JobRef, JobRunner, JobSpec, JobStatus, LogPage, TaskStatus } from '../../contracts/job.ts';
 import type { SlurmTarget } from '../../contracts/slurm-target.ts';
 import { canonicalBytes, digestOf } from '../../store/canonical-json.ts';
+import { ArrayStates, type TaskWords } from '../array/array-states.ts';
+import { taskToShow } from '../array/tally.ts';
+import { taskFolderOf } from '../array/task-folder.ts';
 import { allowedEnvironment } from '../container-contract.ts';
 import { isThere, type JobFolder, type JobRecord, jobFolderOf, readControlFile } from '../local/job-folder.ts';
 import { findJob, recordJob, runnableSpec } from '../local/job-record.ts';
 import type { Launch, WrapperLimits } from '../local/launch.ts';
 import { readLogPage } from '../local/log-pages.ts';
-import { syncFolder } from '../local/publish.ts';
+import { publishOnce, syncFolder } from '../local/publish.ts';
 import { removeUnfinishedStaging, stageContainer } from '../local/staging.ts';
 import { findTools } from '../local/tools.ts';
 import { bundleWrapper } from '../local/wrapper-bundle.ts';
@@ -20,8 +23,8 @@ import { SubmitRejected } from './errors.ts';
 import { noId, SlurmJobStates } from './job-states.ts';
 import type { Patience } from './judge.ts';
 import { QueueWatch } from './queue-watch.ts';
-import { type Accepted, submitOnce } from './submission.ts';
-import type { SlurmTransport, Submission } from './transport.ts';
+import { type Accepted, readAccepted, submitOnce } from './submission.ts';
+import { type SlurmTransport, type Submission, wholeId } from './transport.ts';
 
 export interface SlurmRunnerOptions {
   /** The target's name: `lab` of `slurm:lab`. */
@@ -46,6 +49,12 @@ const defaultLimits: WrapperLimits = {
   memoryCheckEveryMs: 1_000,
   logCapBytes: 16 * 2 ** 20,
 };
+/** Each is some kilobytes; reading one again is a round trip to the shared folder. */
+const rememberedSpecs = 2_000;
+
+const startWithin = ({ batch }: JobSpec) =>
+  batch?.startWithinMs === undefined ? {} : { startWithinMs: batch.startWithinMs };
+
 const defaultPatience: Patience = { settleMs: 15_000, returnMs: 60_000, absentMs: 60_000 };
 
 /**
@@ -63,6 +72,8 @@ class SlurmRunner implements JobRunner {
   readonly #limits: WrapperLimits;
   readonly #queue: QueueWatch;
   readonly #states: SlurmJobStates;
+  readonly #arrays = new ArrayStates();
+  readonly #specs = new Map<string, JobSpec>();
   /** Submits of one job in this process share one start. */
   readonly #starting = new Map<string, Promise<string>>();
   #preparing: Promise<{ wrapper: string; tools: Launch['tools'] }> | undefined;
@@ -96,11 +107,21 @@ class SlurmRunner implements JobRunner {
   }
 
   async describe(ref: JobRef): Promise<JobStatus> {
-    return await this.#states.of(await this.#find(ref), ref);
+    const folder = await this.#find(ref);
+    const spec = await this.#specOf(folder);
+    if (spec.array) return await this.#arrays.of(folder, spec, this.#wordsOn(folder, ref, spec));
+    return await this.#states.of(folder, ref, startWithin(spec));
+  }
+
+  async tasks(ref: JobRef): Promise<TaskStatus[]> {
+    const folder = await this.#find(ref);
+    const spec = await this.#specOf(folder);
+    return spec.array ? await this.#arrays.tasks(folder, spec, this.#wordsOn(folder, ref, spec)) : [];
   }
 
   async cancel(ref: JobRef): Promise<void> {
-    await this.#states.cancel(await this.#find(ref), ref.name);
+    const folder = await this.#find(ref);
+    await this.#cancel(folder, ref.name, await this.#specOf(folder));
   }
 
   async withdraw(name: string): Promise<JobRef | undefined> {
@@ -108,14 +129,17 @@ class SlurmRunner implements JobRunner {
     const folder = jobFolderOf(target.folder, name);
     await mkdir(folder.path, { recursive: true, mode: 0o700 });
     await syncFolder(dirname(folder.path));
-    await this.#states.cancel(folder, name);
     const record = await readControlFile<JobRecord>(folder.record);
+    await this.#cancel(folder, name, record?.spec);
     const id = (await this.#states.acceptedId(folder)) ?? noId;
     return record && { runner: 'slurm', name, specDigest: record.specDigest, externalId: `${lab}/${id}` };
   }
 
-  async logs(ref: JobRef, cursor?: string): Promise<LogPage> {
-    const folder = await this.#find(ref);
+  async logs(ref: JobRef, cursor?: string, task?: number): Promise<LogPage> {
+    const whole = await this.#find(ref);
+    const spec = await this.#specOf(whole);
+    const shown = spec.array && (task ?? taskToShow(await this.tasks(ref)));
+    const folder = shown === undefined ? whole : taskFolderOf(whole, shown);
     const ended = await isThere(folder.exit);
     return await readLogPage(folder, cursor, ended);
   }
@@ -127,6 +151,39 @@ class SlurmRunner implements JobRunner {
       dataDirectory: container.outputData,
       checkpointDirectory: container.checkpoints,
     };
+  }
+
+  async #cancel(folder: JobFolder, name: string, spec: JobSpec | undefined): Promise<void> {
+    if (!spec?.array) {
+      await this.#states.cancel(folder, name);
+      return;
+    }
+    if (await isThere(folder.exit)) return;
+    await publishOnce(folder.cancel, JSON.stringify({ at: new Date().toISOString() }));
+    await this.#states.cancelTasks(await this.#arrays.open(folder, spec), name);
+  }
+
+  /** What the folders of an array's tasks do not say themselves. */
+  #wordsOn(array: JobFolder, ref: JobRef, spec: JobSpec): TaskWords {
+    let accepted: ReturnType<typeof readAccepted> | undefined;
+    const taskRef = async (task: number): Promise<JobRef> => {
+      accepted ??= readAccepted(array);
+      const id = (await accepted)?.id ?? wholeId(ref.externalId.split('/').at(-1)!);
+      return { ...ref, externalId: `${this.#options.name}/${id}_${task}` };
+    };
+    return {
+      started: async (folder, task) => await this.#states.of(folder, await taskRef(task), { task }),
+      unstarted: async (folder, task, noneStarted) =>
+        await this.#states.ofUnstarted(folder, await taskRef(task), { task, ...(noneStarted && startWithin(spec)) }),
+    };
+  }
+
+  /** The first submit of a name decided what it is, for ever. */
+  async #specOf(folder: JobFolder): Promise<JobSpec> {
+    const known = this.#specs.get(folder.path) ?? (await readControlFile<JobRecord>(folder.record))!.spec;
+    if (this.#specs.size >= rememberedSpecs) this.#specs.clear();
+    this.#specs.set(folder.path, known);
+    return known;
   }
 
   async #startOnce(folder: JobFolder, spec: JobSpec): Promise<string> {

@@ -1,13 +1,14 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startedTasks, taskFolderOf } from '../array/task-folder.ts';
 import { JobNotStarted } from '../errors.ts';
 import { readClaim } from '../local/claim.ts';
-import { isThere, type JobFolder, readControlFile } from '../local/job-folder.ts';
+import { type BatchJob, isThere, type JobFolder, readControlFile } from '../local/job-folder.ts';
 import { publishOnce } from '../local/publish.ts';
 import { SubmitUnclear } from './errors.ts';
 import type { QueueWatch } from './queue-watch.ts';
-import type { SlurmTransport, Submission } from './transport.ts';
+import { type SlurmTransport, type Submission, wholeId } from './transport.ts';
 
 /** Which Slurm job this job is; the first word stands. */
 export interface Accepted {
@@ -87,8 +88,17 @@ async function accept(folder: JobFolder, accepted: Accepted): Promise<Accepted> 
 
 /** The wrapper came first: the submitter was killed before it could note the id. */
 async function acceptClaimed(folder: JobFolder): Promise<Accepted | undefined> {
-  const batchJob = (await readClaim(folder))?.claim.batchJob;
-  return batchJob && (await accept(folder, { id: batchJob.id, how: 'claimed', at: new Date().toISOString() }));
+  const batchJob = (await readClaim(folder))?.claim.batchJob ?? (await claimedByTask(folder));
+  return batchJob && (await accept(folder, { id: wholeId(batchJob.id), how: 'claimed', at: new Date().toISOString() }));
+}
+
+/** Of an array it is a task that came first. */
+async function claimedByTask(array: JobFolder): Promise<BatchJob | undefined> {
+  for (const task of await startedTasks(array)) {
+    const batchJob = (await readClaim(taskFolderOf(array, task)))?.claim.batchJob;
+    if (batchJob) return batchJob;
+  }
+  return undefined;
 }
 
 /** The full wait by this process's own clock: whose intent it is, and when by whose clock it was made, does not matter. */
@@ -103,7 +113,7 @@ async function waitAndLookUp(options: SubmitOnceOptions, number: number): Promis
   const name = (await options.submission()).directives.name;
   const found = await queue.find(name, Date.parse(intent!.at) - clockSlackMs);
   // The lowest id is the oldest. A second one, if there is one, is turned away by the claim.
-  const id = found.map((job) => Number(job.id)).sort((a, b) => a - b)[0];
+  const id = found.map((job) => Number(wholeId(job.id))).sort((a, b) => a - b)[0];
   if (id === undefined) return undefined;
   log('job.adopted', { id, found: found.length });
   return await accept(folder, { id: String(id), how: 'adopted', at: new Date().toISOString() });

@@ -3,6 +3,7 @@ import { ClusterUnavailable, SubmitRejected, SubmitUnclear } from './errors.ts';
 /** Texts of slurm_strerror (slurm_errno.c), the same from sbatch and from slurmrestd; newer versions change little. */
 const rejected = [
   /invalid partition/i,
+  /invalid job array/i,
   /invalid account/i,
   /invalid qos/i,
   /invalid (?:feature|generic resource|gres)/i,

@@ -21,7 +21,8 @@ export function createSlurmTargets(runners: ReadonlyMap<string, JobRunner>): Job
     withdraw: async (name, runsOn) => await placed(name, runsOn).withdraw?.(name),
     describe: async (ref) => await ofRef(ref).describe(ref),
     cancel: async (ref) => await ofRef(ref).cancel(ref),
-    logs: async (ref, cursor) => await ofRef(ref).logs(ref, cursor),
+    logs: async (ref, cursor, task) => await ofRef(ref).logs(ref, cursor, task),
+    tasks: async (ref) => (await ofRef(ref).tasks?.(ref)) ?? [],
     outputs: async (ref) => await ofRef(ref).outputs(ref),
   };
 }

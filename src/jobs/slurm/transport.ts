@@ -7,8 +7,12 @@ export interface Directives {
   qos?: string;
   reservation?: string;
   constraint?: string;
+  exclusive?: true;
+  /** `0-63%16` */
+  array?: string;
   nodes: number;
   tasks: number;
+  tasksPerNode?: number;
   cpusPerTask: number;
   memoryPerNodeMiB: number;
   gpusPerNode: number;
@@ -28,8 +32,9 @@ export interface Submission {
   environment: Readonly<Record<string, string>>;
 }
 
-/** One job as the cluster tells it. */
+/** One job, or one task of an array, as the cluster tells it. */
 export interface SlurmJob {
+  /** `123`, or `123_4` for task 4 of array 123. */
   id: string;
   name: string;
   /** Slurm's words, upper case; older versions give one, newer ones a base state and flags. */
@@ -40,7 +45,7 @@ export interface SlurmJob {
 
 /** One cluster; two ways to talk to it, which know nothing of our jobs. */
 export interface SlurmTransport {
-  /** Returns the job id. Throws `SubmitRejected`, `ClusterUnavailable` (nothing was sent) or `SubmitUnclear`. */
+  /** Returns the id of the job or of the whole array. Throws `SubmitRejected`, `ClusterUnavailable` (nothing was sent) or `SubmitUnclear`. */
   submit(submission: Submission): Promise<string>;
   /** Jobs of our user that the controller still remembers, ended ones too. Throws `ClusterUnavailable`. */
   queue(): Promise<SlurmJob[]>;
@@ -49,3 +54,9 @@ export interface SlurmTransport {
   /** Cancelling what has ended does nothing. Throws `ClusterUnavailable`. */
   cancel(ids: readonly string[]): Promise<void>;
 }
+
+/** `123` of `123_4`: the array of a task, or the job itself. */
+export const wholeId = (id: string): string => id.split('_')[0]!;
+
+/** Stands for all tasks of an array that wait, where the cluster does not list them. */
+export const anyTask = (array: string): string => `${array}_*`;

@@ -5,9 +5,10 @@ import type { JobSpec } from '../../../src/contracts/job.ts';
 import { SlurmTarget } from '../../../src/contracts/slurm-target.ts';
 import { jobFolderOf } from '../../../src/jobs/local/job-folder.ts';
 import { batchScript } from '../../../src/jobs/slurm/batch-script.ts';
-import { parseJobLines, sbatchArguments } from '../../../src/jobs/slurm/cli/arguments.ts';
+import { parseAccountLines, parseQueueLines, sbatchArguments } from '../../../src/jobs/slurm/cli/arguments.ts';
 import { directivesOf, slurmJobName } from '../../../src/jobs/slurm/directives.ts';
 import { ClusterUnavailable, SubmitRejected, SubmitUnclear } from '../../../src/jobs/slurm/errors.ts';
+import { hostsOf } from '../../../src/jobs/slurm/host-list.ts';
 import { chooseVersion, decodeJobs, errorsOf, submitBody, submittedId } from '../../../src/jobs/slurm/rest/messages.ts';
 import { slurmToken } from '../../../src/jobs/slurm/rest/token.ts';
 import { phaseOf, verdictOf } from '../../../src/jobs/slurm/states.ts';
@@ -170,13 +171,50 @@ describe('slurm: states', () => {
   });
 
   it('lines of squeue and sacct; what is no job is skipped', () => {
-    const lines =
-      '12|goto3-a|RUNNING|n1|None|\n13|x|CANCELLED by 0|n1\n\nslurm_load_jobs error\n12.batch|y|FAILED|n1\n';
-    assert.deepEqual(parseJobLines(lines), [
+    const queue =
+      '12|12|N/A|goto3-a|RUNNING|n1|None\n20|14|3|b|PENDING||Resources\n\nslurm_load_jobs error\n12.batch|x|y|y|FAILED|n1|\n';
+    assert.deepEqual(parseQueueLines(queue), [
       { id: '12', name: 'goto3-a', states: ['RUNNING'], nodes: 'n1', reason: 'None' },
-      { id: '13', name: 'x', states: ['CANCELLED'], nodes: 'n1', reason: '' },
+      { id: '14_3', name: 'b', states: ['PENDING'], nodes: '', reason: 'Resources' },
     ]);
-    fc.assert(fc.property(fc.string(), (text) => void parseJobLines(text)));
+    const accounts = '13|x|CANCELLED by 0|n1\n14_3|b|COMPLETED|n1\n14_[4-5%2]|b|PENDING|\n14_3.batch|b|FAILED|n1\n';
+    assert.deepEqual(
+      parseAccountLines(accounts).map(({ id, states }) => [id, states[0]]),
+      [
+        ['13', 'CANCELLED'],
+        ['14_3', 'COMPLETED'],
+        ['14_4', 'PENDING'],
+        ['14_5', 'PENDING'],
+      ],
+    );
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        parseQueueLines(text);
+        parseAccountLines(text);
+      }),
+    );
+  });
+
+  it('records of an array in slurmrestd: one for each task that started, one for all that wait', () => {
+    const job = (more: object) => ({ job_id: 9, array_job_id: 7, job_state: 'PENDING', name: 'a', ...more });
+    const ids = (more: object) => decodeJobs({ jobs: [job(more)] }).map(({ id }) => id);
+    assert.deepEqual(ids({ array_task_id: 4, array_task_string: '' }), ['7_4']);
+    assert.deepEqual(ids({ array_task_id: null, array_task_string: '5-6,9%2' }), ['7_5', '7_6', '7_9']);
+    assert.deepEqual(ids({ array_task_string: '1,3,5,7,9,11,...' }), ['7_*']);
+    assert.deepEqual(ids({ array_job_id: 0, array_task_id: null, array_task_string: '' }), ['9']);
+    assert.deepEqual(ids({ array_job_id: { set: true, number: 7 }, array_task_id: { set: true, number: 4 } }), ['7_4']);
+  });
+
+  it('lists of hosts', () => {
+    assert.deepEqual(hostsOf('n[1-3,07],login'), ['n1', 'n2', 'n3', 'n07', 'login']);
+    assert.deepEqual(hostsOf('r[1-2]n[08-10]').length, 6);
+    assert.deepEqual(hostsOf(''), []);
+    fc.assert(
+      fc.property(
+        fc.string({ unit: fc.constantFrom('n', '[', ']', '-', ',', '1', '9') }),
+        (text) => void hostsOf(text),
+      ),
+    );
   });
 });
 

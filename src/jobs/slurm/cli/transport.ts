@@ -3,7 +3,7 @@ import { findExecutable } from '../../local/executables.ts';
 import { ClusterUnavailable, SubmitUnclear } from '../errors.ts';
 import { oneLine, parsableId, submitFailure } from '../submit-answer.ts';
 import type { SlurmJob, SlurmTransport, Submission } from '../transport.ts';
-import { parseJobLines, sacctArguments, sbatchArguments, squeueArguments } from './arguments.ts';
+import { parseAccountLines, parseQueueLines, sacctArguments, sbatchArguments, squeueArguments } from './arguments.ts';
 import { type CommandResult, runCommand } from './command.ts';
 
 export interface CommandLineOptions {
@@ -22,7 +22,8 @@ const idsPerCommand = 500;
 
 /** The cluster by its command line: argv arrays, the script on stdin, no shell. */
 export function createCommandLineTransport({ commands, conf, environment }: CommandLineOptions): SlurmTransport {
-  const own = { ...environment, LC_ALL: 'C', ...(conf !== undefined && { SLURM_CONF: conf }) };
+  // By default a long list of tasks ends in "...".
+  const own = { ...environment, LC_ALL: 'C', SLURM_BITSTR_LEN: '0', ...(conf !== undefined && { SLURM_CONF: conf }) };
   const run = async (
     command: string,
     argv: readonly string[],
@@ -56,7 +57,7 @@ export function createCommandLineTransport({ commands, conf, environment }: Comm
     },
 
     async queue(): Promise<SlurmJob[]> {
-      return parseJobLines(await ask('squeue', squeueArguments));
+      return parseQueueLines(await ask('squeue', squeueArguments));
     },
 
     async accounting(which) {
@@ -69,7 +70,7 @@ export function createCommandLineTransport({ commands, conf, environment }: Comm
         const { code, stdout, stderr } = await run('sacct', [...sacctArguments, ...filter]);
         if (/accounting storage is disabled/i.test(stderr)) return undefined;
         if (code !== 0) throw new ClusterUnavailable(`sacct: ${oneLine(stderr)}`);
-        found.push(...parseJobLines(stdout));
+        found.push(...parseAccountLines(stdout));
       }
       return found;
     },

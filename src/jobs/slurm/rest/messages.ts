@@ -1,4 +1,5 @@
-import type { Directives, SlurmJob, Submission } from '../transport.ts';
+import { taskNumbers, tasksPattern } from '../../../contracts/workload-array.ts';
+import { anyTask, type Directives, type SlurmJob, type Submission } from '../transport.ts';
 
 /** `v0.0.38` → 38 */
 export const versionNumber = (version: string): number => Number(/^v0\.0\.(\d+)$/.exec(version)?.[1] ?? 0);
@@ -27,6 +28,8 @@ export function submitBody(version: string, { directives: d, script, environment
     job: {
       ...texts(d),
       environment: modern ? Object.entries(environment).map(([name, value]) => `${name}=${value}`) : environment,
+      ...(d.array !== undefined && { array: d.array }),
+      ...(d.tasksPerNode !== undefined && { tasks_per_node: d.tasksPerNode }),
       ...(modern ? { minimum_nodes: d.nodes, maximum_nodes: d.nodes } : { nodes: [d.nodes, d.nodes] }),
       tasks: d.tasks,
       cpus_per_task: d.cpusPerTask,
@@ -48,6 +51,8 @@ const texts = (d: Directives): object => ({
   ...(d.qos !== undefined && { qos: d.qos }),
   ...(d.reservation !== undefined && { reservation: d.reservation }),
   ...(d.constraint !== undefined && { constraints: d.constraint }),
+  // 0.0.38 to 0.0.40 take a word; later ones a list of flags, which a word is read as, too.
+  ...(d.exclusive && { exclusive: 'true' }),
   standard_output: d.output,
   current_working_directory: d.workingDirectory,
 });
@@ -60,20 +65,34 @@ const isObject = (value: unknown): value is Json =>
 export function decodeJobs(body: unknown): (SlurmJob & { user: string })[] {
   const jobs = isObject(body) && Array.isArray(body.jobs) ? (body.jobs as unknown[]) : [];
   return jobs.filter(isObject).flatMap((job) => {
-    const id = numberOf(job.job_id);
     const states = statesOf(job.job_state);
-    if (id === undefined || states.length === 0) return [];
-    return [
-      {
-        id: String(id),
+    return idsOf(job)
+      .map((id) => ({
+        id,
         name: textOf(job.name),
         states,
         reason: textOf(job.state_reason),
         nodes: textOf(job.nodes),
         user: textOf(job.user_name),
-      },
-    ];
+      }))
+      .filter(() => states.length > 0);
   });
+}
+
+/**
+ * A job is one record; of an array every task that has started is one, and all that wait are one more, whose
+ * `array_task_string` names them: `5-63%16`. It ends in "..." where it would be long (SLURM_BITSTR_LEN).
+ */
+function idsOf(job: Json): string[] {
+  const id = numberOf(job.job_id);
+  const array = numberOf(job.array_job_id);
+  if (id === undefined) return [];
+  if (array === undefined || array === 0) return [String(id)];
+  const waiting = textOf(job.array_task_string);
+  if (waiting === '') return [`${array}_${numberOf(job.array_task_id) ?? 0}`];
+  const listed = waiting.replace(/%\d+$/, '');
+  if (!tasksPattern.test(listed)) return [anyTask(String(array))];
+  return taskNumbers(listed).map((task) => `${array}_${task}`);
 }
 
 /** A text up to 0.0.39, a list of base state and flags later; in accounting an object with `current`. */

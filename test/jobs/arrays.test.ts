@@ -1,0 +1,4 @@
+import { describeArrays } from './arrays.ts';
+import { setUpLocal } from './local-fixture.ts';
+
+describeArrays('local', setUpLocal);
