@@ -96,6 +96,7 @@ export function adviceOn(error: unknown, { action, region, role }: AskedAws): st
     if (/iam:PassRole/.test(message) && role) return `allow the worker's identity iam:PassRole on ${role}`;
     if (/must be in the same region|PermanentRedirect|wrong; expecting/i.test(`${name} ${message}`))
       return `store and target must be in one region: change "region" in the target or take a store there`;
+    if (/scoped to a valid region/i.test(message)) return `change "region" in the target: it is not the endpoint's`;
     if (name === 'AccessDeniedException' || name === 'AccessDenied')
       return `allow the worker's identity ${action} (policies: docs/aws.md)`;
     if (name === 'UnrecognizedClientException' || name === 'InvalidClientTokenId')

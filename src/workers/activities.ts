@@ -12,6 +12,7 @@ import { ModelFolders } from '../activities/model-folders.ts';
 import { createNotifyActivities } from '../activities/notify.ts';
 import { createQuantizeActivities } from '../activities/quantize.ts';
 import { createTrainActivities } from '../activities/train.ts';
+import { createWorkloadActivities } from '../activities/workload/workload.ts';
 import { hostQueue, machineName, type TaskQueue } from '../contracts/names.ts';
 import { createLocalRunner } from '../jobs/local/runner.ts';
 import { findTools } from '../jobs/local/tools.ts';
@@ -22,7 +23,9 @@ import { localSecrets } from '../stack/secrets.ts';
 import { readTargets } from '../stack/targets.ts';
 import type { Store } from '../store/types.ts';
 import { beating } from './beating.ts';
+import { remoteRunner } from './hpc.ts';
 import type { Logger } from './log.ts';
+import { sageMakerRunner } from './sagemaker.ts';
 import { slurmRunner } from './slurm.ts';
 
 export interface WorkerContext {
@@ -71,6 +74,7 @@ export async function createActivities({
           ...createLoopActivities({ store, client }),
           ...createCycleActivities({ store, client }),
           ...createNotifyActivities({ store, secrets }),
+          ...createWorkloadActivities({ store }),
           ...quick,
         }),
         // These beat by themselves, with what they have seen.
@@ -89,17 +93,16 @@ export async function createActivities({
       };
     }
     case 'hpc': {
-      const { slurm } = await readTargets(environment.targetsFile);
+      const targets = await readTargets(environment.targetsFile);
+      const say = (event: string, fields: Record<string, string | number>): void => log.info(fields, event);
+      const channels = channelsFromBlobs(store.blobs);
+      const slurm = slurmRunner(targets.slurm, { channels, secrets, hostEnvironment, log: say });
+      const folder = join(layout.home, 'sagemaker');
+      const sagemaker = sageMakerRunner(targets.sagemaker, { store, secrets, folder, log: say });
+      const remote = remoteRunner(slurm, sagemaker);
       return createJobActivities({
         store,
-        runners: {
-          slurm: slurmRunner(slurm, {
-            channels: channelsFromBlobs(store.blobs),
-            secrets,
-            hostEnvironment,
-            log: (event, fields) => log.info(fields, event),
-          }),
-        },
+        runners: { slurm: remote, sagemaker: remote },
         runnerOfQueue: 'slurm',
         pollMs: sharedFolderPollMs,
         lostAfterMs,

@@ -69,7 +69,7 @@ export async function submitTraining(
   const files = await channelFiles(deps, spec);
   const { record, isNew } = await recordLaunch(deps, spec, specDigest, keys, files);
   event('job.recorded');
-  if (!isNew && (await isSettled(deps, record, name, keys))) return;
+  if (await isSettled(deps, record, isNew, name, keys)) return;
 
   const channels = await stage(deps, record, keys);
   const sealed = await stageSecrets(deps, spec, keys);
@@ -131,10 +131,14 @@ export function sameSpec(
 async function isSettled(
   { training, bucket }: SubmissionDeps,
   { spec, specDigest }: LaunchRecord,
+  isNew: boolean,
   name: string,
   keys: JobKeys,
 ): Promise<boolean> {
-  if ((await bucket.read(keys.refused)) || (await bucket.read(keys.cancelled))) return true;
+  // A withdrawal may have come before the first submit.
+  if (await bucket.read(keys.cancelled)) return true;
+  if (isNew) return false;
+  if (await bucket.read(keys.refused)) return true;
   const job = await training.describe(name);
   if (!job) return false;
   sameSpec(job, { name: spec.name, specDigest });
