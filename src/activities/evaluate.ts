@@ -5,6 +5,7 @@ import type { Digest } from '../contracts/digest.ts';
 import type { Evaluation, PairedLatency } from '../contracts/manifests.ts';
 import type { ModelSignature } from '../contracts/model.ts';
 import type { GateSpec } from '../contracts/verdict.ts';
+import { arithmeticHere } from '../onnx/quantize/instruction-set.ts';
 import type { RowMeaning } from '../stats/scored-rows.ts';
 import { getManifest } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
@@ -29,6 +30,9 @@ export interface EvaluateDeps {
 
 type EvaluateInput = Parameters<EvaluateActivities['evaluateModel']>[0];
 type Opened = Awaited<ReturnType<ModelFolders['open']>>;
+
+const isInt8 = (opened: Opened | { problem: string }): boolean =>
+  'model' in opened && opened.model.precision === 'int8';
 
 export function createEvaluateActivities({ store, models }: EvaluateDeps): EvaluateActivities {
   return {
@@ -81,6 +85,7 @@ export function createEvaluateActivities({ store, models }: EvaluateDeps): Evalu
           sizeBytes: 'problem' in opened ? 0 : opened.model.sizeBytes,
           servable: !('problem' in scored),
           ...('problem' in scored && { problem: scored.problem.slice(0, 2_000) }),
+          ...(isInt8(opened) && { arithmetic: await arithmeticHere() }),
           ...(program && 'output' in program && { program: recordOf(program) }),
         };
         return summaryOf(await keep(store, plan, what, evaluation), evaluation);

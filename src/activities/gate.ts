@@ -3,6 +3,7 @@ import type { Digest } from '../contracts/digest.ts';
 import type { LoopSpec } from '../contracts/loop-spec.ts';
 import { type Evaluation, type MetricValue, RowOutcome } from '../contracts/manifests.ts';
 import { GateSpec } from '../contracts/verdict.ts';
+import { recordedArithmetic, whyVerdictDoesNotCount } from '../onnx/quantize/instruction-set.ts';
 import type { PairedQuestion } from '../stats/paired.ts';
 import { chooseContestant, type QuantizationLoss } from '../stats/quantization-choice.ts';
 import type { JudgedModel, VerdictInput } from '../stats/verdict.ts';
@@ -75,10 +76,12 @@ export function createGateActivities({ store }: { store: Store }): GateActivitie
         const fp32Input = await inputOf(opened.fp32);
         const int8Input = opened.int8 && (await inputOf(opened.int8));
         const loss = int8Input && (await quantizationLoss(spec, int8Input, fp32Input));
+        const notCounted = opened.int8 ? await whyInt8DoesNotCount(store, opened.int8) : undefined;
         const choice = chooseContestant({
           fp32: await ask('judge', fp32Input),
           ...(int8Input && { int8: await ask('judge', int8Input) }),
           ...(loss && { int8VsFp32: loss }),
+          ...(notCounted !== undefined && { int8DoesNotCount: notCounted }),
         });
         const [shipped, evaluation] = choice.precision === 'int8' ? [int8!, opened.int8!] : [candidate, opened.fp32];
 
@@ -116,6 +119,14 @@ export function createGateActivities({ store }: { store: Store }): GateActivitie
 
 const evaluationOf = async (store: Store, { evaluation }: { evaluation: Digest }): Promise<Evaluation> =>
   await getManifest(store, evaluation, 'Evaluation');
+
+/** The CPU that scored the int8 model may sum other integers than the one it was made for; undefined when it does not. */
+async function whyInt8DoesNotCount(store: Store, { model, arithmetic }: Evaluation): Promise<string | undefined> {
+  const { quantization } = await getManifest(store, model, 'Model');
+  if (quantization === undefined || arithmetic === undefined) return undefined;
+  const { weightBits } = quantization;
+  return whyVerdictDoesNotCount(recordedArithmetic({ ...arithmetic, weightBits }), recordedArithmetic(quantization));
+}
 
 /** What int8 loses against the float model that it was made from: accuracy in points, or a share of the RMSE. */
 async function quantizationLoss(

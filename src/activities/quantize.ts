@@ -8,7 +8,7 @@ import type { Digest } from '../contracts/digest.ts';
 import type { Model } from '../contracts/manifests.ts';
 import { modelFileName } from '../contracts/model.ts';
 import { needsReducedRange, readCpuFeatures } from '../onnx/quantize/cpu.ts';
-import { type Arithmetic, instructionSetOf } from '../onnx/quantize/instruction-set.ts';
+import { type Arithmetic, arithmeticHere } from '../onnx/quantize/instruction-set.ts';
 import { fewestThatPay } from '../onnx/quantize/pays.ts';
 import { putJson } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
@@ -40,7 +40,8 @@ export function createQuantizeActivities({
       return await pulse(async (say, signal) => {
         const { folder, model } = await models.open(digest);
         const { spec } = await readSpec(store, plan.specDigest);
-        const arithmetic = await arithmeticHere();
+        const weightBits = needsReducedRange(await readCpuFeatures()) ? 7 : 8;
+        const arithmetic: Arithmetic = { ...(await arithmeticHere()), weightBits };
         const scratch = await mkdtemp(join(tmpdir(), 'goto3-quantize-'));
         const warn = (problem: string): void => log.warn(problem, { loop: plan.loop, cycle: plan.n, digest });
         const quantizeTo = async (output: string, exclude: string[]) =>
@@ -113,16 +114,6 @@ export function createQuantizeActivities({
         }
       });
     },
-  };
-}
-
-/** Of the worker that quantizes; our endpoint and our scorer always set `session.x64quantprecision`. */
-async function arithmeticHere(): Promise<Arithmetic> {
-  const cpu = await readCpuFeatures();
-  return {
-    instructionSet: instructionSetOf(cpu),
-    weightBits: needsReducedRange(cpu) ? 7 : 8,
-    x64QuantPrecision: true,
   };
 }
 

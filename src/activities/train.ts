@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { log } from '@temporalio/activity';
 import { z } from 'zod';
+import type { HubOptions } from '../bases/hub.ts';
+import type { ResolvedBase, ResolveOptions } from '../bases/resolve.ts';
 import type { CyclePlan, TrainActivities } from '../contracts/activities.ts';
 import { ArtifactFile, type Digest, Digest as DigestSchema } from '../contracts/digest.ts';
 import { JobSpec } from '../contracts/job.ts';
@@ -30,14 +32,24 @@ const TrainingDecision = z.strictObject({
   jobSpec: digest,
   dataset: digest,
   warmStart: z.nullable(digest),
+  /** The pretrained base that `base.from` names. */
+  base: z.nullable(digest).default(null),
 });
 type TrainingDecision = z.infer<typeof TrainingDecision>;
 
-export function createTrainActivities({ store }: { store: Store }): TrainActivities {
+export interface TrainDeps {
+  store: Store;
+  /** Where bases of a hub come from; the Hugging Face hub when left out. */
+  hub?: HubOptions;
+}
+
+export function createTrainActivities({ store, hub = {} }: TrainDeps): TrainActivities {
   return {
     async prepareTraining({ plan, dataset }) {
-      return await pulse(async () => {
-        const decision = (await decided(store, plan)) ?? (await decide(store, plan, dataset));
+      return await pulse(async (say, signal) => {
+        // A base of the hub may take minutes, file by file; a retry goes on with the files that are missing.
+        const options = { hub: { ...hub, signal }, by: `cycle/${plan.loop}/${plan.n}`, onProgress: say };
+        const decision = (await decided(store, plan)) ?? (await decide(store, plan, dataset, options));
         const { segments } = await getManifest(store, decision.dataset, 'Dataset');
         const { runsOn } = await getJson(store, JobSpec, decision.jobSpec);
         return {
@@ -53,7 +65,7 @@ export function createTrainActivities({ store }: { store: Store }): TrainActivit
         const decision = await decided(store, plan);
         if (decision?.jobSpec !== jobSpec)
           throw new InvalidInput(`job spec ${jobSpec}: cycle ${plan.loop}/${plan.n} decided on ${decision?.jobSpec}`);
-        const { dataset, warmStart } = decision;
+        const { dataset, warmStart, base } = decision;
         const files = await getJson(store, FileList, list);
         const signature = await readSignature(store, files);
         const { task } = (await readSpec(store, plan.specDigest)).spec.data;
@@ -64,7 +76,7 @@ export function createTrainActivities({ store }: { store: Store }): TrainActivit
         const program = await programDigest(spec);
         const run = await keep(store, plan, 'run', {
           kind: 'Run',
-          parents: [dataset, ...(warmStart ? [warmStart] : [])],
+          parents: [dataset, ...(base ? [base] : []), ...(warmStart ? [warmStart] : [])],
           createdAt,
           job: jobKey,
           jobSpec,
@@ -102,18 +114,42 @@ async function decided(store: Store, plan: CyclePlan): Promise<TrainingDecision 
   return found && (await getJson(store, TrainingDecision, found));
 }
 
-async function decide(store: Store, plan: CyclePlan, datasetDigest: Digest): Promise<TrainingDecision> {
+async function decide(
+  store: Store,
+  plan: CyclePlan,
+  datasetDigest: Digest,
+  options: ResolveOptions,
+): Promise<TrainingDecision> {
   const dataset = await getManifest(store, datasetDigest, 'Dataset');
-  const base = plan.warmStart && (await readableModel(store, plan.warmStart));
-  const spec = await trainingSpec(store, plan, base, await readSpec(store, plan.specDigest), dataset);
+  const champion = plan.warmStart && (await readableModel(store, plan.warmStart));
+  const read = await readSpec(store, plan.specDigest);
+  const { from } = read.spec.base;
+  const pretrained = from === 'scratch' ? undefined : await resolved(store, from, options);
+  const spec = await trainingSpec(store, plan, channelsOf(pretrained?.base.files, champion), read, dataset);
   const decision: TrainingDecision = {
     schema: 'goto3/training/v1',
     jobSpec: await putJson(store, JobSpec, spec),
     dataset: datasetDigest,
-    warmStart: base && plan.warmStart,
+    warmStart: champion && plan.warmStart,
+    base: pretrained?.digest ?? null,
   };
   await pin(store, plan, 'training', await putJson(store, TrainingDecision, decision));
   return decision;
+}
+
+/** The hub's client is loaded where a loop has a base, and nowhere else. */
+async function resolved(store: Store, from: string, options: ResolveOptions): Promise<ResolvedBase> {
+  const { resolveBase } = await import('../bases/resolve.ts');
+  return await resolveBase(store, from, options);
+}
+
+/**
+ * `base` is what training starts from. A pretrained one stays the start of every cycle, and the champion then comes beside
+ * it, for programs that go on from its weights.
+ */
+function channelsOf(pretrained: ArtifactFile[] | undefined, champion: ArtifactFile[] | null): JobSpec['channels'] {
+  if (pretrained === undefined) return champion ? { base: champion } : {};
+  return { base: pretrained, ...(champion && { champion }) };
 }
 
 /** A champion whose bytes are gone is no base; the cycle starts from scratch, as every few cycles do anyway. */
@@ -132,7 +168,7 @@ async function readableModel(store: Store, digest: Digest): Promise<ArtifactFile
 async function trainingSpec(
   store: Store,
   plan: CyclePlan,
-  base: ArtifactFile[] | null,
+  starts: JobSpec['channels'],
   { spec, folder }: Spec,
   dataset: Dataset,
 ): Promise<JobSpec> {
@@ -151,7 +187,7 @@ async function trainingSpec(
     hyperparameters: Object.fromEntries(
       Object.entries(spec.train.hyperparameters).map(([name, value]) => [name, String(value)]),
     ),
-    channels: { train, ...(base && { base }) },
+    channels: { train, ...starts },
     resources: plan.resources,
     progressTimeoutMs: spec.train.progressTimeout,
     ...(spec.train.runsOn === 'local' ? { nice: trainingNice } : { nice: 0, runsOn: spec.train.runsOn }),

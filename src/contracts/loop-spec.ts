@@ -103,9 +103,18 @@ const dataSchema = z.strictObject({
   slices: z.array(column).default([]),
 });
 
+/** As `bases/spec.ts` reads it; a branch or a tag is refused, because what it stands for changes. */
+const pretrained = z
+  .string()
+  .regex(
+    /^(?:hub:[A-Za-z0-9][\w.-]{0,95}\/[A-Za-z0-9][\w.-]{0,95}@[0-9a-f]{40}(?:#sha256:[0-9a-f]{64})?|folder:\/[^#]*(?:#sha256:[0-9a-f]{64})?|store:sha256:[0-9a-f]{64})$/,
+    'expected scratch, hub:owner/name@<commit of 40 hex digits>, folder:/absolute/path or store:sha256:…',
+  );
+
 const baseSchema = z
   .strictObject({
-    from: z.literal('scratch').default('scratch'),
+    /** The pretrained model on the `base` channel. */
+    from: z.union([z.literal('scratch'), pretrained]).default('scratch'),
     warmStart: z.enum(['champion', 'never']).default('champion'),
     freshEvery: z.number().int().positive().default(10),
   })

@@ -149,6 +149,8 @@ export const Evaluation = z.strictObject({
   servable: z.boolean(),
   /** Why it is not servable. */
   problem: z.string().optional(),
+  /** Of an int8 model: how the worker that scored it multiplies 8-bit integers (`onnx/quantize/instruction-set.ts`). */
+  arithmetic: z.strictObject({ instructionSet: z.string(), x64QuantPrecision: z.boolean() }).optional(),
   /** The job of the user's evaluation program. */
   program: z.strictObject({ job: z.string(), jobSpec: Digest, output: Digest }).optional(),
 });

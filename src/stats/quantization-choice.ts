@@ -26,13 +26,17 @@ export function chooseContestant({
   fp32,
   int8,
   int8VsFp32,
+  int8DoesNotCount,
 }: {
   fp32: Verdict;
   int8?: Verdict;
   int8VsFp32?: QuantizationLoss;
+  /** Why int8's figures say nothing about where it would serve. */
+  int8DoesNotCount?: string;
 }): Contestant {
   const keep = (reason: string): Contestant => ({ precision: 'fp32', verdict: fp32, reason });
   if (!int8) return keep('There is no int8 model.');
+  if (int8DoesNotCount !== undefined) return keep(`int8 does not count: ${int8DoesNotCount}.`);
   if (int8.result !== 'pass') return keep(`The verdict on int8 is ${int8.result}: ${int8.reasons[0]}`);
   if (!int8VsFp32 || int8VsFp32.lower === null || int8VsFp32.estimate === null)
     return keep('int8 was not compared with fp32 on the same rows.');

@@ -14,7 +14,7 @@ import type {
   QuantizeActivities,
 } from '../../src/contracts/activities.ts';
 import type { Digest } from '../../src/contracts/digest.ts';
-import { getManifest } from '../../src/store/manifests.ts';
+import { getManifest, putManifest } from '../../src/store/manifests.ts';
 import { constantModel, linearModel, nanModel, numericGraph, slowModel } from '../serving/models.ts';
 import { type FileChanges, failure, House, quiet, run, type TestRow } from './house.ts';
 
@@ -198,6 +198,19 @@ describe('evaluation, int8 and gate', () => {
     assert.deepEqual(replayed.recomputed, verdict.verdict);
     assert.ok(replayed.equal);
     assert.deepEqual(await run(gate.decideGate, input), decided, 'twice is once');
+  });
+
+  it('keeps fp32 when int8 was scored with other sums than it was made for', async () => {
+    const { model } = await run(quantize.quantizeModel, { plan: usual.plan, model: models.wide });
+    const made = await getManifest(house.store, model, 'Model');
+    assert.ok(made.quantization!.x64QuantPrecision);
+    const saturating = { instructionSet: 'x64-avx2', weightBits: 8, x64QuantPrecision: false } as const;
+    const elsewhere = await putManifest(house.store, { ...made, quantization: saturating });
+    const { evaluation } = await evaluated(elsewhere);
+    assert.ok((await getManifest(house.store, evaluation, 'Evaluation')).arithmetic?.x64QuantPrecision);
+    const decided = await run(gate.decideGate, await judged({ candidate: models.wide, int8: elsewhere }));
+    assert.deepEqual([decided.precision, decided.candidate], ['fp32', models.wide]);
+    assert.match(decided.reasons.at(-1)!, /^int8 does not count: .* saturating sums.*judge it on the CPU that serves/);
   });
 
   it('keeps fp32 when int8 loses more than its margin', async () => {

@@ -7,6 +7,7 @@ import type { Digest } from '../../src/contracts/digest.ts';
 import { JobSpec } from '../../src/contracts/job.ts';
 import { putFolder } from '../../src/store/folders.ts';
 import { getJson, getManifest, putJson } from '../../src/store/manifests.ts';
+import { writeCheckpoint } from '../onnx/encoder/checkpoints.ts';
 import { constantModel } from '../serving/models.ts';
 import { failure, House, rows, run } from './house.ts';
 
@@ -53,6 +54,40 @@ describe('training', () => {
     );
     assert.deepEqual(job.resources, { gpus: 0, cpus: 2, memoryBytes: 2 * 2 ** 30, timeLimitMs: 600_000 });
     assert.deepEqual([job.progressTimeoutMs, job.nice], [60_000, 10]);
+  });
+
+  it('brings a pretrained base into the store, on a channel of its own beside the champion, and into the lineage', async () => {
+    const folder = join(house.folder, 'pretrained');
+    await writeCheckpoint(folder, 'bert');
+    const spec = await house.apply({ base: { from: `folder:${folder}` } });
+    await house.deliver(...rows(0, 50));
+    const { plan, dataset } = await house.snapshotAndAccept(spec);
+    const champion = await house.model(constantModel(0.5));
+    const warm = { ...plan, warmStart: champion };
+    const { specDigest: jobSpec } = await run(train.prepareTraining, { plan: warm, dataset });
+    const job = await specOf(jobSpec);
+    assert.deepEqual(
+      job.channels.base!.map(({ path }) => path),
+      ['config.json', 'model.safetensors', 'tokenizer.json'],
+    );
+    assert.deepEqual(job.channels.champion, (await getManifest(house.store, champion, 'Model')).files);
+
+    const model = await getManifest(house.store, await house.model(constantModel(0.5)), 'Model');
+    const input = { plan: warm, dataset, jobSpec, files: await putJson(house.store, FileList, model.files) };
+    const result = { jobKey: `${plan.loop}/${plan.n}/train`, metrics: {}, durationMs: 1, attempts: 1 };
+    const registered = await run(train.registerModel, { ...input, ...result });
+    const { run: ran } = await getManifest(house.store, registered.model, 'Model');
+    const [trainedOn, base, warmStart] = (await getManifest(house.store, ran, 'Run')).parents;
+    assert.deepEqual([trainedOn, warmStart], [dataset, champion]);
+    assert.equal((await getManifest(house.store, base as Digest, 'Base')).source, `folder:${folder}`);
+
+    for (const from of ['hub:owner/name@main', 'hub:owner/name', 'folder:relative', 'store:sha256:12']) {
+      const refused = { ...plan, n: 9, specDigest: await house.apply({ base: { from } }) };
+      await assert.rejects(
+        run(train.prepareTraining, { plan: refused, dataset }),
+        failure('InvalidInput', 'base.from'),
+      );
+    }
   });
 
   it('decides once: run again, also with newer data and another champion, it is the same job', async () => {

@@ -38,6 +38,7 @@ describe('stats: int8 or fp32', () => {
       { fp32, int8: verdict('fail'), int8VsFp32: loss(0.01) },
       { fp32, int8: verdict('inconclusive'), int8VsFp32: loss(0.01) },
       { fp32, int8: verdict('pass') },
+      { fp32, int8: verdict('pass'), int8VsFp32: loss(-0.004), int8DoesNotCount: 'it was measured elsewhere' },
       { fp32, int8: verdict('pass'), int8VsFp32: loss(null) },
       { fp32, int8: verdict('pass'), int8VsFp32: loss(-0.02) },
       { fp32, int8: verdict('pass'), int8VsFp32: loss(-0.01) },

@@ -2,7 +2,8 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { OnnxError } from '../error.ts';
-import { openSafetensors } from '../safetensors/read.ts';
+import { openSafetensors, type SafeTensors } from '../safetensors/read.ts';
+import { indexFileName, openShardedSafetensors } from '../safetensors/sharded.ts';
 import type { EncoderSource, Pooling } from './build.ts';
 import { parseEncoderConfig } from './config.ts';
 import { type TextTokenizer, textTokenizer } from './tokenizer.ts';
@@ -31,7 +32,8 @@ const lengthSchema = z.object({ max_seq_length: z.number().int().positive().null
 const tokenizerConfigSchema = z.looseObject({ model_max_length: z.number().positive().nullish() });
 
 /**
- * Opens an encoder as the Hugging Face hub and sentence-transformers keep it: `config.json`, `model.safetensors`,
+ * Opens an encoder as the Hugging Face hub and sentence-transformers keep it: `config.json`, `model.safetensors` (or its
+ * shards),
  * `tokenizer.json`, and where there, `tokenizer_config.json`, `modules.json`, `sentence_bert_config.json`,
  * `1_Pooling/config.json`. Throws `OnnxError` that names the file for what is missing or would be computed wrongly.
  * Pickled weights (`pytorch_model.bin`) are never read: loading them runs code.
@@ -49,8 +51,15 @@ export function openEncoder(folder: string): Encoder {
   const { padTokenId } = config;
   const tokenizer = textTokenizer(readJson(folder, 'tokenizer.json'), tokenizerConfig, { maxTokens, padTokenId });
   const pooling = poolingOf(folder);
-  const { tensors, close } = openSafetensors(required(folder, 'model.safetensors'));
+  const { tensors, close } = openWeights(folder);
   return { config, weights: tensors, tokenizer, pooling, close };
+}
+
+/** One file, or the shards that an index names. */
+function openWeights(folder: string): SafeTensors {
+  const index = join(folder, indexFileName);
+  const isSharded = !existsSync(join(folder, 'model.safetensors')) && existsSync(index);
+  return isSharded ? openShardedSafetensors(index) : openSafetensors(required(folder, 'model.safetensors'));
 }
 
 function poolingOf(folder: string): Pooling {

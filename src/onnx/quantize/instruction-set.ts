@@ -1,4 +1,4 @@
-import { type CpuFeatures, hasVnni } from './cpu.ts';
+import { type CpuFeatures, hasVnni, readCpuFeatures } from './cpu.ts';
 
 /**
  * The instructions that an engine multiplies 8-bit integers with on a CPU, the best first (onnxruntime's MLAS picks the
@@ -60,3 +60,19 @@ export function whyVerdictDoesNotCount(measured: Arithmetic, serves: Arithmetic)
 
 const words = (arithmetic: Arithmetic): string =>
   `${arithmetic.instructionSet} (${arithmetic.weightBits}-bit weights, ${saturates(arithmetic) ? 'saturating' : 'exact'} sums)`;
+
+/** As a Model's and an Evaluation's manifests keep it; instructions that this release does not know are `unknown`. */
+export function recordedArithmetic({
+  instructionSet,
+  weightBits,
+  x64QuantPrecision,
+}: Omit<Arithmetic, 'instructionSet'> & { readonly instructionSet: string }): Arithmetic {
+  const known = instructionSets.find((name) => name === instructionSet) ?? 'unknown';
+  return { instructionSet: known, weightBits, x64QuantPrecision };
+}
+
+/** How this machine multiplies: our endpoint and our scorer always set `session.x64quantprecision` (serving/predictor.ts). */
+export const arithmeticHere = async (): Promise<Omit<Arithmetic, 'weightBits'>> => ({
+  instructionSet: instructionSetOf(await readCpuFeatures()),
+  x64QuantPrecision: true,
+});

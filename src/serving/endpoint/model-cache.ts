@@ -1,9 +1,12 @@
 import { readdir, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../../contracts/digest.ts';
+import type { Model } from '../../contracts/manifests.ts';
+import { arithmeticHere, recordedArithmetic, whyVerdictDoesNotCount } from '../../onnx/quantize/instruction-set.ts';
 import { materialise } from '../../store/folders.ts';
 import { getManifest } from '../../store/manifests.ts';
 import type { Store } from '../../store/types.ts';
+import { ServingError, servingErrors } from '../errors.ts';
 
 /** Folders of models that are not served any more but may come back by a rollback. */
 const sparesKept = 8;
@@ -48,7 +51,8 @@ export class ModelCache {
   private async bring(model: Digest): Promise<string> {
     const folder = join(this.folder, nameOf(model));
     try {
-      const { files } = await getManifest(this.store, model, 'Model');
+      const { files, quantization } = await getManifest(this.store, model, 'Model');
+      if (quantization) await refuseOtherSums(model, quantization);
       await materialise(this.store, files, folder);
       await utimes(folder, new Date(), new Date());
       this.checked.add(model);
@@ -57,6 +61,13 @@ export class ModelCache {
     }
     return folder;
   }
+}
+
+/** An int8 model answers as its verdict says only where its sums are the same integers. @throws ServingError */
+async function refuseOtherSums(model: Digest, quantization: NonNullable<Model['quantization']>): Promise<void> {
+  const measured = recordedArithmetic(quantization);
+  const why = whyVerdictDoesNotCount(measured, { ...(await arithmeticHere()), weightBits: measured.weightBits });
+  if (why !== undefined) throw new ServingError(servingErrors.modelNotServable, `int8 model ${model}: ${why}`);
 }
 
 const nameOf = (model: Digest): string => model.slice('sha256:'.length);
