@@ -41,12 +41,15 @@ export function fuseGelu(model: Model): Model {
     replaced.set(half, { ...half, opType: 'Gelu', domain: 'com.microsoft', inputs: [x], attributes: [] });
   }
   if (replaced.size === 0) return model;
+  const remaining = nodes.flatMap((node) => (replaced.has(node) ? (replaced.get(node) ?? []) : node));
+  const stillUsed = new Set([...remaining.flatMap(({ inputs }) => inputs), ...kept]);
   return {
     ...model,
     opsets: new Map([...model.opsets, ['com.microsoft', 1]]),
     graph: {
       ...model.graph,
-      nodes: nodes.flatMap((node) => (replaced.has(node) ? (replaced.get(node) ?? []) : node)),
+      nodes: remaining,
+      initializers: model.graph.initializers.filter(({ name }) => !uses.has(name) || stillUsed.has(name)),
     },
   };
 }
