@@ -68,17 +68,22 @@ export class LearntRows {
   }
 
   /** Null: it cannot be known, because training data are gone. */
-  async count({ datasets, isIncomplete }: Learnt, rows: readonly DataRow[]): Promise<number | null> {
+  async count(learnt: Learnt, rows: readonly DataRow[]): Promise<number | null> {
+    return (await this.among(learnt, rows))?.size ?? null;
+  }
+
+  /** Ids of those rows; undefined: it cannot be known. */
+  async among({ datasets, isIncomplete }: Learnt, rows: readonly DataRow[]): Promise<Set<string> | undefined> {
     const learnt = new Set<string>();
     for (const dataset of datasets) {
       if (this.heldOutTheSame(dataset)) continue;
       for (const segment of dataset.segments) {
         const train = await this.trainRows(segment.train as Digest);
-        if (!train) return null;
+        if (!train) return undefined;
         for (const row of rows) if (train.ids.has(row.id) || train.contents.has(contentOf(row))) learnt.add(row.id);
       }
     }
-    return isIncomplete && learnt.size === 0 ? null : learnt.size;
+    return isIncomplete && learnt.size === 0 ? undefined : learnt;
   }
 
   /** The hash of the content parts rows, and a larger share contains the smaller one. */

@@ -7,6 +7,7 @@ import { facts, sections, table } from '../output.ts';
 import { clock, short } from '../words.ts';
 import { registerModelsBacktest } from './models-backtest.ts';
 import { registerModelsCompare } from './models-compare.ts';
+import { registerModelsPromote } from './models-promote.ts';
 import { registerModelsPrune } from './models-prune.ts';
 import { registerModelSigning } from './models-signing.ts';
 
@@ -148,6 +149,7 @@ export function registerModels(program: Command): void {
   registerModelsBacktest(models);
   registerModelsCompare(models);
   registerModelsPrune(models);
+  registerModelsPromote(models);
   registerModelSigning(models);
 }
 
