@@ -64,7 +64,7 @@ export async function connect({
     // An ended workflow would still answer, with what was true then.
     workflow: { queryRejectCondition: 'NOT_OPEN' },
   });
-  const store = await openStore(environment.storeUrl);
+  const store = await openStore(environment.storeUrl, environment.storeOptions);
   return {
     address,
     temporal,

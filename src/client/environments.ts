@@ -60,6 +60,18 @@ export function chosenVariables(
   return variables;
 }
 
+function storeVariables(store: NonNullable<EnvironmentSpec['store']>): Record<string, string | undefined> {
+  if (typeof store === 'string') return { GOTO3_STORE: store };
+  return {
+    GOTO3_STORE: store.url,
+    GOTO3_STORE_CACHE: store.cache,
+    GOTO3_S3_BUCKET_OWNER: store.bucketOwner,
+    GOTO3_S3_KMS_KEY: store.kmsKey,
+    AWS_REGION: store.region,
+    AWS_ENDPOINT_URL_S3: store.endpoint,
+  };
+}
+
 function variablesOf(spec: EnvironmentSpec, { path, name }: { path: string; name: string }): EnvironmentVariables {
   const { temporal, store, secrets, targets } = spec;
   const folder = dirname(path);
@@ -69,7 +81,7 @@ function variablesOf(spec: EnvironmentSpec, { path, name }: { path: string; name
   return Object.fromEntries(
     Object.entries({
       GOTO3_HOME: home,
-      GOTO3_STORE: store ?? pathToFileURL(join(home, 'store')).href,
+      ...storeVariables(store ?? pathToFileURL(join(home, 'store')).href),
       GOTO3_SECRETS: secrets && resolve(folder, secrets.folder),
       GOTO3_TARGETS: targetsFile,
       ...(temporal && 'profile' in temporal

@@ -1,6 +1,8 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { parseSize } from '../contracts/units.ts';
+import type { StoreOptions } from '../store/open.ts';
 import { type TemporalConnection, temporalProfile } from './temporal-profile.ts';
 
 /**
@@ -17,6 +19,22 @@ export const environmentVariables = [
     fallback: '.goto3 in the current folder',
   },
   { name: 'GOTO3_STORE', meaning: 'URL of the artifact store', fallback: 'file://<GOTO3_HOME>/store' },
+  {
+    name: 'GOTO3_STORE_CACHE',
+    meaning: 'Disk for blobs read from a bucket, below GOTO3_CACHE; 0: none',
+    fallback: '10GiB',
+  },
+  {
+    name: 'GOTO3_S3_BUCKET_OWNER',
+    meaning: 'Account that must own the bucket of the store, 12 digits',
+    fallback: 'not checked',
+  },
+  {
+    name: 'GOTO3_S3_KMS_KEY',
+    meaning: 'KMS key for objects of the store (SSE-KMS)',
+    fallback: 'as the bucket says',
+  },
+  { name: 'AWS_ENDPOINT_URL_S3', meaning: 'Server of the S3 API in place of AWS', fallback: 'AWS' },
   {
     name: 'GOTO3_TARGETS',
     meaning: 'File of clusters where jobs can run',
@@ -61,6 +79,8 @@ export interface Environment {
   readonly home: string;
   /** Store URL; `file://` below the state folder unless GOTO3_STORE says otherwise. */
   readonly storeUrl: string;
+  /** How to open it. */
+  readonly storeOptions: StoreOptions;
   /** Absolute path of the targets file, which need not exist. */
   readonly targetsFile: string;
   /** Absolute path; `bin/` below it holds the Temporal CLI. */
@@ -92,11 +112,28 @@ export function readEnvironment(variables: NodeJS.ProcessEnv = process.env, cwd:
   const home = resolve(cwd, read('GOTO3_HOME') ?? '.goto3');
   const cli = read('TEMPORAL_CLI');
   const temporal = temporalProfile(variables);
+  const cacheFolder = resolve(cwd, read('GOTO3_CACHE') ?? join(homedir(), '.cache', 'goto3'));
+  const storeCache = read('GOTO3_STORE_CACHE') ?? '10GiB';
+  const [endpoint, bucketOwner, kmsKey] = [
+    read('AWS_ENDPOINT_URL_S3'),
+    read('GOTO3_S3_BUCKET_OWNER'),
+    read('GOTO3_S3_KMS_KEY'),
+  ];
   return {
     home,
     storeUrl: read('GOTO3_STORE') ?? pathToFileURL(join(home, 'store')).href,
+    storeOptions: {
+      s3: {
+        ...(endpoint !== undefined && { endpoint }),
+        ...(bucketOwner !== undefined && { bucketOwner }),
+        ...(kmsKey !== undefined && { kmsKey }),
+        ...(storeCache !== '0' && {
+          cache: { folder: join(cacheFolder, 'blobs'), budgetBytes: parseSize(storeCache) },
+        }),
+      },
+    },
     targetsFile: resolve(cwd, read('GOTO3_TARGETS') ?? join(home, 'targets.yaml')),
-    cacheFolder: resolve(cwd, read('GOTO3_CACHE') ?? join(homedir(), '.cache', 'goto3')),
+    cacheFolder,
     temporalCli: cli === undefined ? undefined : resolve(cwd, cli),
     temporalAddress: temporal.address,
     temporalNamespace: temporal.namespace ?? 'default',

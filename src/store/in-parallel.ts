@@ -24,3 +24,13 @@ export async function inParallel<T, R>(
   if (failed) throw failed.error;
   return answers;
 }
+
+/** The same for answers that are used one after the other: at most `atOnce` of them are there at a time. */
+export async function* ahead<T, R>(
+  items: readonly T[],
+  atOnce: number,
+  work: (item: T) => Promise<R>,
+): AsyncGenerator<R> {
+  for (let start = 0; start < items.length; start += atOnce)
+    yield* await inParallel(items.slice(start, start + atOnce), atOnce, work);
+}

@@ -30,6 +30,7 @@ async function main(): Promise<void> {
     endpoint: values.endpoint,
     replica,
     storeUrl: environment.storeUrl,
+    storeOptions: environment.storeOptions,
     signing: await readSigning(environment),
     host: values.host,
     port: Number(values.port),

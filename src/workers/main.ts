@@ -65,7 +65,10 @@ async function main(): Promise<void> {
   const connection = await Connection.connect({ ...beyond, address });
   const dataConverter = await openDataConverter(environment);
   const client = new Client({ connection, namespace, dataConverter });
-  const store = withSigning(await openStore(environment.storeUrl), await readSigning(environment));
+  const store = withSigning(
+    await openStore(environment.storeUrl, environment.storeOptions),
+    await readSigning(environment),
+  );
   const gpus = queue === 'gpu' ? await findGpus() : [];
   const leaving = new AbortController();
   const activities = await createActivities({

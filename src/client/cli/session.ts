@@ -27,7 +27,7 @@ export class Session {
   /** The store alone: works while Temporal is away. */
   async store(): Promise<KeptStore> {
     const { openStore } = await import('../../store/open.ts');
-    return await openStore(this.environment.storeUrl);
+    return await openStore(this.environment.storeUrl, this.environment.storeOptions);
   }
 
   /** @throws NoServer */

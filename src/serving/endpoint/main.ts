@@ -38,7 +38,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<RunningEn
   const startedAt = new Date().toISOString();
   await mkdir(cacheFolder, { recursive: true, mode: 0o700 });
 
-  const store = withSigning(await openStore(options.storeUrl), options.signing);
+  const store = withSigning(await openStore(options.storeUrl, options.storeOptions), options.signing);
   const cache = new ModelCache(cacheFolder, store);
   const metrics = new EndpointMetrics();
   const pool = new InferencePool(

@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { failureTypes } from '../../contracts/failures.ts';
 import { isName } from '../../contracts/names.ts';
+import type { StoreOptions } from '../../store/open.ts';
 import type { SigningRules } from '../../store/signing/registry.ts';
 import type { CaptureOptions } from './capture-buffer.ts';
 import type { HttpLimits } from './http/front.ts';
@@ -13,6 +14,8 @@ export interface EndpointOptions {
   /** Stays the same over restarts: captures and the registration stand under it. */
   replica: string;
   storeUrl: string;
+  /** How to open it. */
+  storeOptions?: StoreOptions;
   /** Whose models it may serve; undefined: whatever the store has. */
   signing?: SigningRules | undefined;
   /** Default 127.0.0.1. */

@@ -1,6 +1,9 @@
 import { linkSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isS3Address } from '../../contracts/s3-address.ts';
+import type { StoreOptions } from '../../store/open.ts';
+import { refusesSecondWrite } from '../../store/s3/trial.ts';
 import { readAddresses } from '../addresses.ts';
 import type { Probe } from '../doctor.ts';
 import { stateLayout } from '../layout.ts';
@@ -53,9 +56,8 @@ export const portsProbe: Probe = async ({ home }) => {
 };
 
 /** A ref is made by link(): a file system that has none, or lets it replace a file, cannot hold the store. */
-export const storeProbe: Probe = async ({ storeUrl }) => {
-  if (!storeUrl.startsWith('file:'))
-    return { status: 'ok', found: `${storeUrl} (not tried; \`goto3 store verify\` does)` };
+export const storeProbe: Probe = async ({ storeUrl, storeOptions }) => {
+  if (isS3Address(storeUrl)) return await bucketProbe(storeUrl, storeOptions);
   const folder = existingFolder(fileURLToPath(storeUrl));
   const fix = `GOTO3_STORE=file:///some/local/disk goto3 doctor`;
   let trial: string | undefined;
@@ -73,6 +75,22 @@ export const storeProbe: Probe = async ({ storeUrl }) => {
     if (trial) rmSync(trial, { recursive: true, force: true });
   }
 };
+
+/** A ref is made by `If-None-Match: *`: a server that ignores it lets two writers both win. */
+async function bucketProbe(url: string, { s3 = {} }: StoreOptions): ReturnType<Probe> {
+  try {
+    if (await refusesSecondWrite(url, s3))
+      return { status: 'ok', found: `${url} is writable, If-None-Match is honoured` };
+    return {
+      status: 'missing',
+      found: `${url}: the server ignores If-None-Match`,
+      fix: 'use AWS S3 or a server with conditional writes',
+    };
+  } catch (error) {
+    const found = (error as Error).message;
+    return { status: 'missing', found, fix: 'docs/aws.md' };
+  }
+}
 
 function refusesSecondLink(content: string, name: string): boolean {
   try {

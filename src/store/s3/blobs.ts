@@ -254,7 +254,12 @@ export class S3BlobStore implements BlobStore {
     const { key, name } = this.#place(digest);
     try {
       if (sizeBytes > largestCopyBytes) await write('replace');
-      else await this.#bucket.touch(key);
+      else {
+        await this.#bucket.touch(key);
+        // Not every server takes a copy onto itself for a change of the object.
+        const { modifiedAtMs } = await this.#bucket.facts(key);
+        if (modifiedAtMs < Date.now() - renewAfterMs) await write('replace');
+      }
     } catch (error) {
       if (hasCode(error, 'ENOENT')) return false;
       throw error;

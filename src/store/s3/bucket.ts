@@ -21,7 +21,7 @@ export interface ListedObject extends ObjectFacts {
   key: string;
 }
 
-/** One part of a multipart upload, checked by the server against its CRC. */
+/** One part of a multipart upload; the server has checked it against its CRC. */
 export interface UploadedPart {
   number: number;
   etag: string;
@@ -188,10 +188,10 @@ export class Bucket {
         UploadId: uploadId,
         PartNumber: number,
         Body: bytes,
-        ...(crc32 === undefined ? {} : { ChecksumCRC32: crc32 }),
+        ...(crc32 === undefined ? { ChecksumAlgorithm: 'CRC32' } : { ChecksumCRC32: crc32 }),
       }),
     );
-    return { number, etag: answer.ETag!, crc32 };
+    return { number, etag: answer.ETag!, crc32: crc32 ?? answer.ChecksumCRC32 };
   }
 
   /** Throws the SDK's own error: 409, 412 and 404 mean different things to the upload. */

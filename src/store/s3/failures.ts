@@ -14,8 +14,9 @@ const sdk = (error: unknown): SdkError => (typeof error === 'object' && error !=
 export const statusOf = (error: unknown): number | undefined => sdk(error).$metadata?.httpStatusCode;
 export const nameOf = (error: unknown): string => sdk(error).name ?? '';
 
-/** The object is not there. A missing bucket is 404 too, and something else. */
-export const isMissing = (error: unknown): boolean => statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket';
+/** The object or upload is not there. A missing bucket is 404 too, and something else; HEAD has no code but the status. */
+export const isMissing = (error: unknown): boolean =>
+  statusOf(error) === 404 && ['NoSuchKey', 'NoSuchUpload', 'NotFound'].includes(nameOf(error));
 /** `If-None-Match` or `If-Match` did not hold. */
 export const isPreconditionFailed = (error: unknown): boolean => statusOf(error) === 412;
 /** Another write to this key was under way: nothing is decided, ask again (S3 API, "Conditional writes"). */
@@ -24,11 +25,15 @@ export const isConflict = (error: unknown): boolean => statusOf(error) === 409;
 /** Node's code for "not there": what the logs' code understands. */
 export const missingFile = (where: string): Error => Object.assign(new Error(`ENOENT: ${where}`), { code: 'ENOENT' });
 
+const unknownKey = 'the server does not know this access key: check AWS_ACCESS_KEY_ID or AWS_PROFILE';
+
 /** What a person must change, by S3's error code or the SDK's error name. */
 const adviceOf: Record<string, string> = {
   AccessDenied:
     'allow s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload on the prefix and s3:ListBucket on the bucket (docs/aws.md), and see that the bucket is of the expected owner',
-  InvalidAccessKeyId: 'the server does not know this access key: check AWS_ACCESS_KEY_ID or AWS_PROFILE',
+  InvalidAccessKeyId: unknownKey,
+  // versitygw's word for it.
+  XAdminUserNotFound: unknownKey,
   SignatureDoesNotMatch: 'the secret key is not that of the access key: check AWS_SECRET_ACCESS_KEY or AWS_PROFILE',
   ExpiredToken: 'the credentials have expired: renew the session; the next try takes the new ones',
   CredentialsProviderError:

@@ -36,13 +36,8 @@ const layout = canonicalBytes({ schema: 'goto3/store/v1' });
  * @throws InvalidInput for a bad address; StoreUnavailable that says what to change
  */
 export async function openS3Store(url: string, options: S3StoreOptions = {}): Promise<KeptStore> {
-  const { bucketOwner, kmsKey, cache, ...client } = options;
-  const { bucket: name, prefix: root } = parsed(url);
-  const bucket = new Bucket(await s3Clients(client), {
-    bucket: name,
-    ...(bucketOwner && { expectedOwner: bucketOwner }),
-    ...(kmsKey && { kmsKey }),
-  });
+  const { cache } = options;
+  const { bucket, name, root } = await openBucket(url, options);
   await checkLayout(bucket, root);
 
   const address = `s3://${name}/${root}`;
@@ -74,6 +69,20 @@ export async function openS3Store(url: string, options: S3StoreOptions = {}): Pr
       checkLog: (ref) => refs.checkLog(ref),
     },
   };
+}
+
+/** The bucket of a store's address, without a question to it yet. @throws InvalidInput for a bad address */
+export async function openBucket(
+  url: string,
+  { bucketOwner, kmsKey, cache: _, ...client }: S3StoreOptions,
+): Promise<{ bucket: Bucket; name: string; root: string }> {
+  const { bucket: name, prefix: root } = parsed(url);
+  const bucket = new Bucket(await s3Clients(client), {
+    bucket: name,
+    ...(bucketOwner && { expectedOwner: bucketOwner }),
+    ...(kmsKey && { kmsKey }),
+  });
+  return { bucket, name, root };
 }
 
 function parsed(url: string): { bucket: string; prefix: string } {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { CaptureRecord } from '../../../contracts/endpoint.ts';
+import { ahead, inParallel } from '../../in-parallel.ts';
 import { hasCode, type LogFiles, type LogMedium, type LogStaging, listOrNothing, type StagedFile } from '../files.ts';
 import { encodeIndex, type IndexedSegment } from './pack-index.ts';
 import type { PackRange } from './pack-name.ts';
@@ -11,6 +12,8 @@ const orphanAfterMs = 3_600_000;
 
 /** A pack is closed at this size: large enough that years have few, small enough that joining one is cheap. */
 const closedAtBytes = 4 * 2 ** 20;
+/** A bucket takes its time for each. */
+const filesAtOnce = 16;
 /** Files that stay unpacked cost a reader one open each. */
 const mostFiles = 1_000;
 
@@ -32,8 +35,11 @@ export async function packSegments(medium: LogMedium, log: ReplicaLog, now: Date
     await clearAway(files, log, now);
     let group: number[] = [];
     let bytes = 0;
-    for await (const number of log.files.after(coveredBy(await log.packRanges()))) {
-      bytes += (await files.facts(log.files.path(number))).sizeBytes;
+    const unpacked: number[] = [];
+    for await (const number of log.files.after(coveredBy(await log.packRanges()))) unpacked.push(number);
+    const sizeOf = async (number: number) => ({ number, ...(await files.facts(log.files.path(number))) });
+    for await (const { number, sizeBytes } of ahead(unpacked, filesAtOnce, sizeOf)) {
+      bytes += sizeBytes;
       group.push(number);
       if (bytes < closedAtBytes && group.length < mostFiles) continue;
       await new Packing(medium, log).pack(group, bytes);
@@ -55,7 +61,8 @@ async function clearAway(files: LogFiles, log: ReplicaLog, now: Date): Promise<v
   const covered = coveredBy(packs);
   const shards = await log.files.shards();
   for (const [place, { folder, numbers }] of shards.entries()) {
-    for (const number of numbers) if (number <= covered) await removeIfThere(files, log.files.path(number));
+    const packed = numbers.filter((number) => number <= covered);
+    await inParallel(packed, filesAtOnce, (number) => removeIfThere(files, log.files.path(number)));
     if (place < shards.length - 1 && numbers.every((number) => number <= covered))
       await removeFolderIfEmpty(files, folder);
   }
@@ -151,8 +158,9 @@ class Packing {
         yield this.add(number, await this.files.readRange(this.log.bodyPath(pack), offset, lengthBytes));
         reached = number;
       }
-    for (const number of numbers)
-      if (number > reached) yield this.add(number, await this.files.readWhole(this.log.files.path(number)));
+    const read = async (number: number) => ({ number, bytes: await this.files.readWhole(this.log.files.path(number)) });
+    const rest = numbers.filter((number) => number > reached);
+    for await (const { number, bytes } of ahead(rest, filesAtOnce, read)) yield this.add(number, bytes);
   }
 
   /** @throws CorruptLog: what is damaged is left where it is. */
