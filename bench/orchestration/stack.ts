@@ -3,12 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ChildSpec } from '../../src/stack/child-spec.ts';
 import { readEnvironment } from '../../src/stack/environment.ts';
-import type { StackEvent } from '../../src/stack/events.ts';
 import { stateLayout } from '../../src/stack/layout.ts';
 import { freePorts } from '../../src/stack/ports.ts';
 import { readTable } from '../../src/stack/process-table.ts';
 import { lockStack } from '../../src/stack/stack-lock.ts';
-import { Supervisor } from '../../src/stack/supervisor.ts';
+import { StackNotReady, Supervisor } from '../../src/stack/supervisor.ts';
 import { ensureTemporalCli } from '../../src/stack/temporal-cli.ts';
 import { prepareNamespace } from '../../src/stack/temporal-namespace.ts';
 import { claimDatabase, temporalChild, temporalServerSpec } from '../../src/stack/temporal-server.ts';
@@ -19,8 +18,6 @@ export interface BenchWorker {
   name: string;
   program: URL;
   args: string[];
-  /** Of Node itself. */
-  nodeOptions?: string;
 }
 
 export interface BenchStack {
@@ -34,15 +31,23 @@ export interface BenchStack {
 }
 
 const readyWithinMs = 120_000;
+const attempts = 3;
 
 /**
  * What `up` starts, with other workers: the same server with the same flags and database file, under the same supervisor,
- * which restarts whatever is killed.
+ * which restarts whatever is killed. Ports are free ones; where another process was quicker, others are tried.
  */
-export async function startStack(
-  workers: readonly BenchWorker[],
-  onEvent: (event: StackEvent) => void = () => undefined,
-): Promise<BenchStack> {
+export async function startStack(workers: readonly BenchWorker[]): Promise<BenchStack> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startOnFreePorts(workers);
+    } catch (error) {
+      if (!(error instanceof StackNotReady) || attempt === attempts) throw error;
+    }
+  }
+}
+
+async function startOnFreePorts(workers: readonly BenchWorker[]): Promise<BenchStack> {
   const home = await mkdtemp(join(tmpdir(), 'goto3-bench-'));
   const layout = stateLayout(home);
   const lock = lockStack(layout);
@@ -56,11 +61,10 @@ export async function startStack(
   });
   const healthUrl = (name: string): string =>
     `http://127.0.0.1:${healthPorts[workers.findIndex((worker) => worker.name === name)]}`;
-  const specs = workers.map(({ name, program, args, nodeOptions }, i): ChildSpec => {
-    const [node, ...rest] = tsxArgv(program, ...args, '--address', address, '--health-port', String(healthPorts[i]));
-    return {
+  const specs = workers.map(
+    ({ name, program, args }, i): ChildSpec => ({
       name,
-      argv: [node, ...(nodeOptions === undefined ? [] : [nodeOptions]), ...rest],
+      argv: tsxArgv(program, ...args, '--address', address, '--health-port', String(healthPorts[i])),
       env: { GOTO3_HOME: home },
       cwd: home,
       readiness: { kind: 'http', url: `${healthUrl(name)}/healthz` },
@@ -70,10 +74,9 @@ export async function startStack(
       stopWave: 2,
       code: 'bench',
       ports: [healthPorts[i]!],
-    };
-  });
+    }),
+  );
   const supervisor = new Supervisor(lock, [server, ...specs], {
-    onEvent,
     prepare: { [temporalChild]: () => prepareNamespace(address, 'default') },
   });
   const stop = async (): Promise<void> => {

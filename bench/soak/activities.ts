@@ -40,7 +40,7 @@ export function cheapActivities({
   TrainActivities &
   Pick<EvaluateActivities, 'selectHoldout' | 'evaluateModel'> &
   GateActivities &
-  Omit<JobActivities, 'withdrawJob' | 'cancelJob' | 'saveCheckpoint'> {
+  Pick<JobActivities, 'placeJob' | 'submitJob' | 'awaitJob' | 'collectJob'> {
   const data = { dataset: someDigest, rowCount: 1_000, newRows: 10, trainRows: 800, holdoutRows: 200 };
   const planOf = (loop: string) => ({
     ...{ model: 'm', endpoint: null, newRows: loop === busyLoop ? 1 : null, pollMs: hourMs },
