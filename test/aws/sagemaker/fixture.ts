@@ -42,6 +42,7 @@ export interface SageMakerFixture extends RunnerFixture {
   target: SageMakerTarget;
   root: string;
   storeUrl: string;
+  gatewayUrl: string;
   runnerWith(target: Partial<SageMakerTarget>, more?: Partial<OpenSageMakerOptions>): Promise<JobRunner>;
   jobOf(ref: Pick<JobRef, 'externalId'>): TrainingJob;
 }
@@ -114,7 +115,7 @@ export async function setUpSageMaker(
   const liveRoot = (ref: JobRef): Promise<string> =>
     eventually('a container', async () => jobOf(ref).starts.at(-1)?.root);
   return {
-    ...{ double, store, target, root, storeUrl, programsFolder, tokenSecret, jobOf },
+    ...{ double, store, target, root, storeUrl, gatewayUrl: gateway.url, programsFolder, tokenSecret, jobOf },
     runnerWith: open,
     runner: runners[0]!,
     anotherRunner: () => runners[(used++ % (runners.length - 1)) + 1]!,
