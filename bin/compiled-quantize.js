@@ -1,16 +1,18 @@
-// The command line as compiled JavaScript, for commands that are over in less time than loading a hundred TypeScript
-// modules takes. esbuild makes it anew when a source file has changed; it lies beside the installed packages, so that it
+// `goto3 quantize` as compiled JavaScript, since it is over in less time than loading a hundred TypeScript modules takes. esbuild makes it anew when a source file has changed; it lies beside the installed packages, so that it
 // finds them. CommonJS, as bin/goto3.
 'use strict';
 const { randomUUID } = require('node:crypto');
 const { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } = require('node:fs');
-const { join, relative } = require('node:path');
+const { join, relative, sep } = require('node:path');
 const { pathToFileURL } = require('node:url');
 
 const root = join(__dirname, '..');
 const cache = join(root, 'node_modules', '.cache', 'goto3');
-const manifest = join(cache, 'cli.json');
-const entry = join(root, 'src', 'client', 'cli', 'main.ts');
+const manifest = join(cache, 'quantize.json');
+const entry = join(root, 'src', 'client', 'cli', 'quantize-main.ts');
+const installed = join(root, 'node_modules', '.package-lock.json');
+/** Packages that every start loads: part of the compiled files, whole trees of small modules otherwise. */
+const inlined = new Set(['commander', 'picocolors', 'zod', 'protobufjs']);
 
 /** Size and time of change. */
 function stampOf(path) {
@@ -18,8 +20,8 @@ function stampOf(path) {
   return `${mtimeMs} ${size}`;
 }
 
-/** The address of a compiled command line that is up to date, or undefined where none can be made. */
-exports.compiledCli = async () => {
+/** The address of a compiled command that is up to date, or undefined where none can be made. */
+exports.compiledQuantize = async () => {
   try {
     return pathToFileURL(upToDate() ?? (await compile())).href;
   } catch {
@@ -39,16 +41,37 @@ function upToDate() {
 }
 
 async function compile() {
-  const { build } = require('esbuild');
-  const folder = join(cache, `cli-${randomUUID()}`);
+  const folder = join(cache, `quantize-${randomUUID()}`);
   mkdirSync(folder, { recursive: true });
+  try {
+    return await compileInto(folder);
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function compileInto(folder) {
+  const { build } = require('esbuild');
   const inputs = {};
+  const packages = {
+    name: 'packages',
+    setup({ onResolve }) {
+      onResolve({ filter: /^[^./]/ }, ({ path, kind }) => {
+        if (kind === 'entry-point') return undefined;
+        const name = path.startsWith('@') ? path.split('/', 2).join('/') : path.split('/', 1)[0];
+        return inlined.has(name) ? undefined : { path, external: true };
+      });
+    },
+  };
   const sources = {
     name: 'sources',
     setup({ onLoad }) {
       onLoad({ filter: /\.m?[jt]s$/ }, ({ path }) => {
         // Stamped before it is read: what is saved meanwhile is newer than its stamp.
-        inputs[relative(root, path)] = stampOf(path);
+        // Of installed packages npm's own record of them will do.
+        const stamped = path.includes(`${sep}node_modules${sep}`) ? installed : path;
+        inputs[relative(root, stamped)] = stampOf(stamped);
         // Programs and files that a module names are found from where the module was written.
         const contents = readFileSync(path, 'utf8').replaceAll(
           'import.meta.url',
@@ -62,18 +85,21 @@ async function compile() {
     entryPoints: [entry],
     outdir: folder,
     outExtension: { '.js': '.mjs' },
-    plugins: [sources],
+    plugins: [packages, sources],
     bundle: true,
     splitting: true,
     format: 'esm',
     platform: 'node',
     target: 'node20',
-    packages: 'external',
+    // CommonJS packages ask for Node's modules in their own way.
+    banner: {
+      js: "import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);",
+    },
     absWorkingDir: root,
     logLevel: 'silent',
   });
   const before = previous();
-  const main = join(folder, 'main.mjs');
+  const main = join(folder, 'quantize-main.mjs');
   const fresh = join(cache, `${randomUUID()}.json`);
   writeFileSync(fresh, JSON.stringify({ main, folder, inputs, before }));
   renameSync(fresh, manifest);
