@@ -16,9 +16,9 @@ describe('targets file', () => {
   });
 
   it('no file, or an empty one, is no targets', async () => {
-    assert.deepEqual(await readTargets(path), { slurm: {} });
+    assert.deepEqual(await readTargets(path), { slurm: {}, sagemaker: {} });
     await writeFile(path, '# none yet\n');
-    assert.deepEqual(await readTargets(path), { slurm: {} });
+    assert.deepEqual(await readTargets(path), { slurm: {}, sagemaker: {} });
   });
 
   it('the example in docs/hpc.md is one', async () => {
