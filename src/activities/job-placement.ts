@@ -8,6 +8,7 @@ import { RefConflict } from '../store/errors.ts';
 import { getJson, putJson } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
 import { FileList } from './train.ts';
+import { arrayOf } from './workload/array.ts';
 
 const digest = DigestSchema.transform((text) => text as Digest);
 
@@ -29,14 +30,21 @@ type Placement = z.infer<typeof Placement>;
 export async function placeJob(
   store: Store,
   queue: string | null,
-  { name, specDigest, resources, checkpoint }: Parameters<JobActivities['placeJob']>[0],
+  { name, specDigest, resources, checkpoint, partition, tasks }: Parameters<JobActivities['placeJob']>[0],
 ): Promise<JobPlacement> {
   const ref = refNames.job(idOf(name));
   const before = await store.refs.read(ref);
   if (before) return await placed(store, before.digest, specDigest);
   const asked = await getJson(store, JobSpec, specDigest);
   const files = checkpoint && (await getJson(store, FileList, checkpoint));
-  const spec = await putJson(store, JobSpec, { ...asked, name, resources, ...(files && { checkpoint: files }) });
+  const { batch, array } = asked;
+  const spec = await putJson(store, JobSpec, {
+    ...asked,
+    ...{ name, resources },
+    ...(files && { checkpoint: files }),
+    ...(batch && partition !== undefined && { batch: { ...batch, partition } }),
+    ...(array && tasks && { array: await arrayOf(store, array, tasks) }),
+  });
   const placement: Placement = { schema: 'goto3/placement/v1', name, asked: specDigest, spec, queue };
   try {
     const why = { operation: `place ${name}`, by: 'goto3', reason: queue ?? 'any worker of its queue' };

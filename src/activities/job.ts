@@ -11,6 +11,7 @@ import { placeJob } from './job-placement.ts';
 import { pause } from './pause.ts';
 import { pulse } from './pulse.ts';
 import { FileList } from './train.ts';
+import { collectArray } from './workload/array.ts';
 
 export interface JobDeps {
   store: Store;
@@ -66,8 +67,8 @@ export function createJobActivities(deps: JobDeps): JobActivities {
         try {
           while (true) {
             const status = await runner.describe(ref);
-            const { state, progress, stage, billableSeconds } = status;
-            say({ state, progress, stage, billableSeconds });
+            const { state, progress, stage, billableSeconds, tasks } = status;
+            say({ state, progress, stage, billableSeconds, tasks });
             if (hasEnded(status)) return ended(status);
             if (status.state !== 'unknown') knownAtMs = Date.now();
             else if (Date.now() - knownAtMs >= lostAfterMs) return lost(status);
@@ -93,6 +94,10 @@ export function createJobActivities(deps: JobDeps): JobActivities {
           ...(output && { lastLines: await lastLines(runner, ref) }),
         };
       });
+    },
+
+    async collectArray({ ref, before }) {
+      return await pulse(async () => await collectArray(store, runnerOf(ref.runner), ref, before));
     },
 
     async cancelJob({ ref }) {

@@ -285,6 +285,10 @@ export interface JobActivities {
     specDigest: Digest;
     resources: JobResources;
     checkpoint: Digest | null;
+    /** Of a list of partitions, the one whose turn it is. */
+    partition?: string;
+    /** Only tasks that failed so, of an array that was tried before. */
+    tasks?: { manifest: Digest; classes: FailureClass[] };
   }): Promise<JobPlacement>;
   submitJob(input: { spec: Digest }): Promise<JobRef>;
   /**
@@ -302,10 +306,23 @@ export interface JobActivities {
     /** The end of what it printed, when it left an output folder. */
     lastLines?: string;
   }>;
+  /** Outputs of an array's tasks that succeeded, and how each task stands, those of earlier attempts included. */
+  collectArray(input: { ref: JobRef; before: Digest | null }): Promise<CollectedArray>;
   /** Stops the job and returns when it is gone; an ended job stays as it is. */
   cancelJob(input: { ref: JobRef }): Promise<void>;
   /** The attempt's newest checkpoint, for the next attempt; null when it left none. */
   saveCheckpoint(input: { ref: JobRef }): Promise<{ checkpoint: Digest | null }>;
+}
+
+export interface CollectedArray {
+  /** Every task's newest end, as a blob. */
+  manifest: Digest;
+  /** Files of all tasks that succeeded, each below its number. */
+  output: Digest | null;
+  total: number;
+  succeeded: number;
+  /** Tasks that have not succeeded, by class. */
+  failed: Partial<Record<FailureClass, number>>;
 }
 
 export interface JobPlacement {
@@ -380,7 +397,7 @@ export interface EndpointInStore {
   state: DesiredState | null;
   barred: Digest[];
   /** What the registry says about the models of `state`. */
-  known: { model: Digest; modelName: string; version: number }[];
+  known: { model: Digest; modelName: string; version: number /** Who made it, and hears of it. */; loop?: string }[];
 }
 
 /** A version that took all traffic and is judged by the labels that arrive late, and by what it fails to answer. */

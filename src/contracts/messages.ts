@@ -371,6 +371,14 @@ export interface JobInput {
   maxResources: JobResources;
   /** First attempt number: it rises when a person retries a parked job. */
   firstAttempt: number;
+  /** The spec has an array: tasks that failed are tried again, the others are not. */
+  array?: true;
+  /** How the array's tasks stood before this job: the spec has those alone that are to run. */
+  tasksBefore?: Digest;
+  /** After `preempted` and `capacity` the next one has its turn. */
+  partitions?: string[];
+  /** How often a class is tried again at most; what is not named keeps its own rule. */
+  retries?: Partial<Record<FailureClass, number>>;
 }
 
 export interface JobResult {
@@ -386,6 +394,8 @@ export interface JobResult {
   metrics: Record<string, number>;
   /** The end of what the job printed, when it left an output folder. */
   lastLines?: string;
+  /** Of an array, over all attempts. */
+  tasks?: { total: number; succeeded: number; manifest: Digest };
   gpuHours: number;
   durationMs: number;
 }

@@ -4,3 +4,5 @@ export { endpoint } from './endpoint.ts';
 export { job } from './job.ts';
 export { kick } from './kick.ts';
 export { retrainingLoop } from './loop.ts';
+export { workload } from './workload.ts';
+export { workloadWave } from './workload-wave.ts';

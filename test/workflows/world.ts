@@ -364,6 +364,9 @@ export class Worlds {
       async cancelJob({ ref }) {
         of(loopOfJob(ref.name)).cancelledJobs.push(ref.name);
       },
+      async collectArray() {
+        throw new Error('no job of these tests is an array');
+      },
       async saveCheckpoint({ ref }) {
         of(loopOfJob(ref.name));
         return { checkpoint: digestOf(`checkpoint of ${ref.name}`) };

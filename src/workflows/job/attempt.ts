@@ -1,6 +1,6 @@
 import { ActivityFailure, CancelledFailure, TimeoutFailure } from '@temporalio/common';
 import { CancellationScope, isCancellation, log } from '@temporalio/workflow';
-import type { AwaitedJob, JobActivities, JobPlacement } from '../../contracts/activities.ts';
+import type { AwaitedJob, CollectedArray, JobActivities, JobPlacement } from '../../contracts/activities.ts';
 import type { Digest } from '../../contracts/digest.ts';
 import { type FailureClass, failureTypes } from '../../contracts/failures.ts';
 import type { JobRef } from '../../contracts/job.ts';
@@ -16,6 +16,8 @@ export interface Ended {
   reason: string;
   durationMs: number;
   results: Awaited<ReturnType<JobActivities['collectJob']>> | null;
+  /** Of an array. */
+  array?: CollectedArray;
   saveCheckpoint: () => Promise<Digest | null>;
 }
 
@@ -57,14 +59,23 @@ export async function submit(queue: string, name: string, placement: JobPlacemen
   }
 }
 
-/** Awaits and collects; a cancel stops the job and returns when it is gone. */
+/**
+ * Awaits and collects; a cancel stops the job and returns when it is gone.
+ * @param before how an array's tasks stood after the attempt before; undefined: it is no array
+ */
 export async function attend(
   { ref, host }: Extract<Submitted, { kind: 'running' }>,
   collecting: () => void,
+  before?: Digest | null,
 ): Promise<Ended> {
   try {
     const awaited = await host.awaitJob.executeWithOptions({ summary: `await ${ref.name}` }, [{ ref }]);
     collecting();
+    if (before !== undefined) {
+      // Also of one that failed: tasks that are done stay done.
+      const array = await host.collectArray({ ref, before });
+      return { ...whatEnded(awaited), results: null, array, saveCheckpoint: async () => await checkpointOf(host, ref) };
+    }
     const results = awaited.state === 'succeeded' ? await host.collectJob({ ref }) : null;
     return { ...whatEnded(awaited), results, saveCheckpoint: async () => await checkpointOf(host, ref) };
   } catch (error) {
@@ -78,7 +89,12 @@ export async function attend(
   }
 }
 
-function whatEnded({ state, failureClass, reason, durationMs }: AwaitedJob): Omit<Ended, 'results' | 'saveCheckpoint'> {
+function whatEnded({
+  state,
+  failureClass,
+  reason,
+  durationMs,
+}: AwaitedJob): Omit<Ended, 'results' | 'array' | 'saveCheckpoint'> {
   if (state === 'succeeded') return { failureClass: null, reason, durationMs };
   // Cancelled behind our back (an operator on the runner's side) is a person's word: it parks like a user error.
   return { failureClass: state === 'cancelled' ? 'userError' : (failureClass ?? 'infrastructure'), reason, durationMs };

@@ -19,7 +19,61 @@ const capacityDelaysMs = [30_000, 120_000, 600_000, 1_800_000];
  * @param failures all failed attempts of this job so far, oldest first; the last one is the one to decide on
  * @param max escalation ends here
  */
-export function afterFailure(failures: readonly FailedAttempt[], max: JobResources): AfterFailure {
+export function afterFailure(
+  failures: readonly FailedAttempt[],
+  max: JobResources,
+  retries: Retries = {},
+): AfterFailure {
+  const last = failures.at(-1)!;
+  const allowed = retries[last.failureClass];
+  if (allowed === undefined) return byRule(failures, max);
+  if (failures.filter((f) => f.failureClass === last.failureClass).length > allowed) return { kind: 'giveUp' };
+  const rule = byRule(failures, max);
+  // Bigger resources are what would help, and there are none.
+  const capped = last.failureClass === 'outOfMemory' || last.failureClass === 'timeLimit';
+  return rule.kind === 'resume' || capped || last.failureClass === 'lost'
+    ? rule
+    : { kind: 'resume', delayMs: 0, resources: last.resources };
+}
+
+/** How often a class may be tried again, by the person who wrote the file. */
+export type Retries = Partial<Record<FailureClass, number>>;
+
+/**
+ * The same for an array, whose tasks may have failed in different ways: which classes are tried again, with resources that
+ * are enough for all of them.
+ */
+export function afterFailedTasks(
+  failures: readonly { classes: readonly FailureClass[]; resources: JobResources }[],
+  max: JobResources,
+  retries: Retries = {},
+): { classes: FailureClass[]; delayMs: number; resources: JobResources } {
+  const last = failures.at(-1)!;
+  let { resources } = last;
+  let delayMs = 0;
+  const classes: FailureClass[] = [];
+  for (const failureClass of last.classes) {
+    const ofClass = failures
+      .filter((f) => f.classes.includes(failureClass))
+      .map((f) => ({ failureClass, resources: f.resources }));
+    const next = afterFailure(ofClass, max, retries);
+    if (next.kind === 'giveUp') continue;
+    classes.push(failureClass);
+    delayMs = Math.max(delayMs, next.delayMs);
+    resources = {
+      ...resources,
+      memoryBytes: Math.max(resources.memoryBytes, next.resources.memoryBytes),
+      timeLimitMs: Math.max(resources.timeLimitMs, next.resources.timeLimitMs),
+    };
+  }
+  return { classes, delayMs, resources };
+}
+
+/** The next partition of a list, after a failure that says nothing against the job itself. */
+export const nextPartition = (partitions: readonly string[], now: number, failureClass: FailureClass): number =>
+  failureClass === 'preempted' || failureClass === 'capacity' ? Math.min(now + 1, partitions.length - 1) : now;
+
+function byRule(failures: readonly FailedAttempt[], max: JobResources): AfterFailure {
   const last = failures.at(-1)!;
   const inARow = countTrailing(failures, (f) => f.failureClass === last.failureClass);
   switch (last.failureClass) {

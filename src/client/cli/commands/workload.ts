@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { define, group, runs } from '../command.ts';
 import { facts } from '../output.ts';
 import { plural } from '../words.ts';
+import { registerWorkloadRuns } from './workload-run.ts';
 
 export function registerWorkload(program: Command): void {
   const workload = group(program, 'workload', 'workloads: files of HPC jobs, and #SBATCH scripts as they are');
@@ -53,4 +54,6 @@ export function registerWorkload(program: Command): void {
         return { document: plan, text };
       }),
     );
+
+  registerWorkloadRuns(workload);
 }
