@@ -7,6 +7,8 @@ import { chosenVariables } from './environments.ts';
 
 export interface OpenEnvironment {
   environment: Environment;
+  /** What a process that worked in it would inherit. */
+  variables: Readonly<Record<string, string | undefined>>;
   /** Models in it are verified by its own policy. */
   store: KeptStore;
   signing: SigningRules | undefined;
@@ -19,8 +21,9 @@ export interface OpenEnvironment {
 export async function openEnvironment(name: string, folder: string = process.cwd()): Promise<OpenEnvironment> {
   const inherited = inheritedEnvironment();
   const common = Object.fromEntries(Object.entries(inherited).filter(([key]) => !/^(?:GOTO3|TEMPORAL)_/.test(key)));
-  const environment = readEnvironment({ ...common, ...chosenVariables(name, folder, {}) }, folder);
+  const variables = { ...common, ...chosenVariables(name, folder, {}) };
+  const environment = readEnvironment(variables, folder);
   const signing = await readSigning(environment);
-  const store = await openStore(environment.storeUrl);
-  return { environment, store: withSigning(store, signing), signing };
+  const store = await openStore(environment.storeUrl, environment.storeOptions);
+  return { environment, variables, store: withSigning(store, signing), signing };
 }

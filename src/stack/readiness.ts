@@ -1,6 +1,7 @@
 import { get } from 'node:http';
 import { connect } from 'node:net';
 import type { Readiness } from './child-spec.ts';
+import type { TemporalConnection } from './temporal-profile.ts';
 
 const probeTimeoutMs = 2_000;
 
@@ -23,12 +24,12 @@ function probeHttp(url: string): Promise<void> {
   });
 }
 
-async function probeTemporal(address: string): Promise<void> {
+async function probeTemporal(address: string, beyond: TemporalConnection = {}): Promise<void> {
   // gRPC itself would wait a second after a refused connection before it tries again.
   await tcpConnect(address);
   // Loaded when there is a server to ask: it costs 0.2 s of CPU, which a command about other things need not pay.
   const { Connection } = await import('@temporalio/client');
-  const connection = Connection.lazy({ address });
+  const connection = Connection.lazy({ ...beyond, address });
   try {
     await connection.withDeadline(Date.now() + probeTimeoutMs, () => connection.workflowService.getSystemInfo({}));
   } finally {
@@ -53,12 +54,17 @@ function tcpConnect(address: string): Promise<void> {
  * Waits until a Temporal server answers a real call.
  * @param address host:port
  * @param deadline a time, in milliseconds since 1970
+ * @param beyond TLS and API key of a server that is not ours
  * @throws Error with the last answer when the deadline passes first
  */
-export async function waitUntilServing(address: string, deadline: number): Promise<void> {
+export async function waitUntilServing(
+  address: string,
+  deadline: number,
+  beyond: TemporalConnection = {},
+): Promise<void> {
   for (;;) {
     try {
-      await probeTemporal(address);
+      await probeTemporal(address, beyond);
       return;
     } catch (error) {
       if (Date.now() >= deadline) throw new Error(`no Temporal server answers at ${address}`, { cause: error });

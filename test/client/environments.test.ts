@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { environmentFinding } from '../../src/client/cli/environment-finding.ts';
+import { environmentsJsonSchema } from '../../src/client/cli/environments-schema.ts';
 import { connect } from '../../src/client/connect.ts';
 import { chosenVariables } from '../../src/client/environments.ts';
+import { EnvironmentSpec } from '../../src/contracts/environments.ts';
 import { readEnvironment } from '../../src/stack/environment.ts';
 import { localSecrets } from '../../src/stack/secrets.ts';
 import { readTargets } from '../../src/stack/targets.ts';
@@ -111,6 +114,36 @@ describe('environments', function () {
     const run = await runCli(join(folder, 'home'), ['status', '--env', 'staging']);
     assert.equal(run.code, 2);
     assert.match(run.stderr, /--env staging: there is no goto3\.yaml in/);
+  });
+
+  it('are what doctor looks at: which is in force, and what in any of them points at nothing', async () => {
+    const environment = readEnvironment(chosenVariables('staging', folder, {}));
+    const found = await environmentFinding(folder, environment);
+    assert.equal(found.status, 'warn');
+    assert.match(found.found, /goto3\.yaml: dev of dev, staging, prod; state in .*state\/staging/);
+    assert.match(
+      found.found,
+      /staging: no folder of secrets at .*secrets\/staging; prod: no targets at .*targets\.yaml/,
+    );
+    await mkdir(join(folder, 'secrets/staging'), { recursive: true });
+    await writeFile(join(folder, 'targets.yaml'), 'slurm: { lab: { foldr: /x } }\n');
+    assert.match((await environmentFinding(folder, environment)).found, /; prod: .*targets\.yaml/);
+    await rm(join(folder, 'goto3.yaml'));
+    assert.match((await environmentFinding(folder, environment)).found, /none in .*: variables and defaults hold/);
+  });
+
+  it('have a JSON Schema, and are checked by validate', async () => {
+    const { properties } = environmentsJsonSchema() as {
+      properties: Record<string, { additionalProperties?: object }>;
+    };
+    const fields = (properties.environments!.additionalProperties as { properties: object }).properties;
+    for (const field of Object.keys(EnvironmentSpec.shape)) assert.ok(field in fields, field);
+    const good = await runCli(join(folder, 'home'), ['validate', join(folder, 'goto3.yaml')]);
+    assert.match(good.stdout, /is valid: dev, staging, prod; without --env it is dev/);
+    await writeFile(join(folder, 'goto3.yaml'), file.replace('secrets:', 'secrts:'));
+    const bad = await runCli(join(folder, 'home'), ['validate', join(folder, 'goto3.yaml')]);
+    assert.equal(bad.code, 2);
+    assert.match(bad.stderr, /secrts: unknown field; did you mean "secrets"\? \(line 9\)/);
   });
 
   it('a profile leads to a real server', async () => {

@@ -7,13 +7,12 @@ import { machineName } from '../../contracts/names.ts';
 import { createLocalRunner } from '../../jobs/local/runner.ts';
 import { channelsFromBlobs } from '../../jobs/materialise.ts';
 import type { RunsProgram } from '../../models/evaluate-here.ts';
-import { type Environment, inheritedEnvironment } from '../../stack/environment.ts';
 import { stateLayout } from '../../stack/layout.ts';
 import { localSecrets } from '../../stack/secrets.ts';
 import { canonicalJson, digestOf } from '../../store/canonical-json.ts';
 import { putFolder } from '../../store/folders.ts';
 import { putJson } from '../../store/manifests.ts';
-import type { Store } from '../../store/types.ts';
+import type { OpenEnvironment } from '../open-environment.ts';
 
 const pollMs = 200;
 const shownCharacters = 1_000;
@@ -23,20 +22,18 @@ const shownCharacters = 1_000;
  * model and rows: asked again, also after a kill, it is the same job.
  */
 export function localEvaluation(
-  environment: Environment,
-  store: Store,
+  { environment, variables, store }: Pick<OpenEnvironment, 'environment' | 'variables' | 'store'>,
   { spec, folder }: Spec,
   key: string,
 ): RunsProgram {
   const layout = stateLayout(environment.home);
-  const hostEnvironment = inheritedEnvironment();
   const runner = createLocalRunner({
     jobsFolder: layout.jobs,
     host: machineName(hostname()),
     channels: channelsFromBlobs(store.blobs),
-    secrets: localSecrets(layout.home, hostEnvironment),
+    secrets: localSecrets(layout.home, variables),
     gpuLeases: { folder: join(layout.home, 'gpu-leases'), devices: [] },
-    hostEnvironment,
+    hostEnvironment: variables,
   });
   return async ({ files }, rows) => {
     const evaluate = spec.evaluate!;

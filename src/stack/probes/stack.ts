@@ -33,8 +33,9 @@ export const serverProbe: Probe = async (environment) => {
   const address = environment.temporalAddress ?? known;
   if (address === undefined) return { status: 'warn', found: 'not started yet', fix: 'goto3 up' };
   try {
-    await waitUntilServing(address, Date.now());
-    return { status: 'ok', found: `serves at ${address}` };
+    const { temporalConnection } = environment;
+    await waitUntilServing(address, Date.now(), environment.temporalAddress === undefined ? {} : temporalConnection);
+    return { status: 'ok', found: `serves at ${address}${temporalConnection.tls ? ', by TLS' : ''}` };
   } catch (error) {
     const found = (error as Error).message;
     // Ours is started by `up`; theirs has to be there.

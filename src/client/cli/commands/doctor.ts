@@ -10,7 +10,8 @@ export function registerDoctor(program: Command): void {
   ]).action(
     runs(async ({ environment, output }) => {
       const { examine } = await import('../../../stack/doctor.ts');
-      const findings = await examine(environment);
+      const { environmentFinding } = await import('../environment-finding.ts');
+      const findings = [await environmentFinding(process.cwd(), environment), ...(await examine(environment))];
       const { paint } = output;
       const mark = { ok: paint.green('ok'), warn: paint.yellow('warn'), missing: paint.red('missing') };
       const fixes = findings.filter(({ fix, status }) => fix !== undefined && status !== 'ok');

@@ -93,7 +93,7 @@ async function promoteVersion(session: Session, options: PromoteOptions, what: s
     ...{ source: from.store, target: to.store, model, version: number, digest, from: options.from },
     loop: await loopOfModel(to.store, model, options.loop),
     ...(to.signing && { signing: to.signing }),
-    program: (spec, key) => localEvaluation(to.environment, to.store, spec, key),
+    program: (spec, key) => localEvaluation(to, spec, key),
     ...{ by: session.by, reason: options.reason },
     signal: new AbortController().signal,
     onStep: (step) => session.output.note(step),
