@@ -3,13 +3,16 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
 const { since } = parseArgs({ options: { since: { type: 'string', default: '' } } }).values;
-const { CSV = 'rows.csv', ID_COLUMN = '', TIME_COLUMN = '' } = process.env;
+const { CSV = 'rows.csv', ID_COLUMN = '', TIME_COLUMN = '', TEXT_COLUMNS = '[]' } = process.env;
+// A text may be empty, or look like a number.
+const texts = new Set(JSON.parse(TEXT_COLUMNS));
 const [names, ...lines] = records(readFileSync(CSV, 'utf8').replace(/^\uFEFF/, ''));
 for (let n = Number(since); n < lines.length; n++) {
   const row = {};
   names.forEach((name, i) => {
     const cell = lines[n][i] ?? '';
-    if (cell !== '') row[name] = cell.trim() !== '' && Number.isFinite(Number(cell)) ? Number(cell) : cell;
+    if (texts.has(name)) row[name] = cell;
+    else if (cell !== '') row[name] = cell.trim() !== '' && Number.isFinite(Number(cell)) ? Number(cell) : cell;
   });
   row.$id = ID_COLUMN ? String(row[ID_COLUMN]) : `line-${n + 1}`;
   // Without a column of times the order of the lines is all that is known: one a minute.

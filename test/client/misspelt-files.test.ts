@@ -42,6 +42,7 @@ describe('every field of every template, broken in turn', () => {
         const columns = {
           ...{ label: 'kind', features: ['width', 'height'], idColumn: '', timeColumn: '', leftOut: [], rows: 9 },
           labels: [['a', 4] as [string, number], ['b', 5] as [string, number]],
+          kind: template === 'text' ? ('text' as const) : ('numbers' as const),
         };
         const made = await projectFiles({ folder: '/p', name: 'p', template, python: false, columns });
         return made.find(({ path }) => path === 'loop.yaml')!.text;

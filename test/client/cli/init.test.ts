@@ -39,6 +39,62 @@ describe('goto3 init', function () {
     return options;
   };
 
+  it('a file of text gets the text recipe, which really learns from what its data program gives', async () => {
+    const words = (n: number) => (n % 3 === 0 ? 'the printer is out of paper' : 'please reset my password');
+    // Empty texts and texts that look like numbers are texts.
+    const text = (n: number) =>
+      n % 20 === 4 ? '' : n % 20 === 7 ? '42' : `${words(n)}, said person ${'abcdefghij'[n % 10]}`;
+    const lines = Array.from(
+      { length: 120 },
+      (_, n) => `t${n},"${text(n)}",p${n % 3},${n % 3 === 0 ? 'office' : 'it'}\n`,
+    );
+    await writeFile(join(folder, 'tickets.csv'), `id,body,place,kind\n${lines.join('')}`);
+    const run = await init('tickets', ...of('tickets.csv', '--json'));
+    assert.equal(run.code, 0, run.stderr);
+    const { columns } = documentOf<{ columns: { kind: string; features: string[]; leftOut: object[] } }>(run);
+    assert.deepEqual([columns.kind, columns.features], ['text', ['body']]);
+    assert.deepEqual(columns.leftOut, [{ column: 'place', reason: 'no text: single words' }]);
+
+    const { spec, folder: project } = await readLoopFile(join(folder, 'tickets', 'loop.yaml'));
+    const [node, trainer] = spec.train.program;
+    const shell = promisify(execFile);
+    const env = { ...process.env, ...(spec.data.env as Record<string, string>) };
+    const { stdout } = await shell(process.execPath, ['feed.mjs'], { cwd: project, env });
+    const rows = stdout
+      .trim()
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.ok(rows.every(({ body }) => typeof body === 'string'));
+    await mkdir(join(folder, 'train'));
+    const asSegment = rows.map((row) =>
+      JSON.stringify({ id: row.$id, time: row.$time, label: row.kind, features: { body: row.body } }),
+    );
+    await writeFile(join(folder, 'train', 'rows.jsonl'), asSegment.join('\n'));
+    const at = (part: string): string => join(folder, part);
+    assert.equal(node, 'node');
+    await shell(process.execPath, ['--import', 'tsx', join(project, trainer!)], {
+      env: {
+        ...process.env,
+        ...{
+          SM_CHANNEL_TRAIN: at('train'),
+          SM_HPS: JSON.stringify(spec.train.hyperparameters),
+          SM_MODEL_DIR: at('model'),
+        },
+        ...{ SM_OUTPUT_DIR: at('out'), SM_OUTPUT_DATA_DIR: at('out/data'), SM_CHECKPOINT_DIR: at('checkpoints') },
+      },
+    });
+    const { loadPredictor } = await import('../../../src/serving/predictor.ts');
+    const predictor = await loadPredictor(at('model'));
+    const answers = await predictor.predict([{ body: 'no paper in the printer' }, { body: 'my password, please' }]);
+    await predictor.close();
+    assert.deepEqual(
+      answers.map(({ label }) => label),
+      ['office', 'it'],
+    );
+    assert.equal((await init('snakes', ...of('tickets.csv', '--template', 'text', '--python'))).code, 2);
+  });
+
   it('looks at the columns, and writes a project whose file is valid and whose test passes', async () => {
     const run = await init('parcels', ...of('kinds.csv', '--json'));
     assert.equal(run.code, 0, run.stderr);
@@ -47,6 +103,7 @@ describe('goto3 init', function () {
     assert.deepEqual(document.columns, {
       label: 'kind',
       features: ['width', 'high, or not'],
+      kind: 'numbers',
       idColumn: 'id',
       timeColumn: '',
       leftOut: [

@@ -3,7 +3,7 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CsvColumns } from './init-csv.ts';
 
-export const templateNames = ['classifier', 'regression', 'slurm'] as const;
+export const templateNames = ['classifier', 'text', 'regression', 'slurm'] as const;
 export type TemplateName = (typeof templateNames)[number];
 
 export interface Project {
@@ -26,12 +26,13 @@ const templates = join(root, 'templates');
 
 /** What `init` writes, as text; nothing is written here. */
 export async function projectFiles(project: Project): Promise<ProjectFile[]> {
-  const { python, template, folder } = project;
+  const { python, template, folder, columns } = project;
   const task = template === 'regression' ? 'regression' : 'classifier';
   const language = python ? 'python' : 'node';
   const programs = python
     ? ['feed.py', `${task}/train.py`, `${task}/evaluate.py`, 'test_feed.py', 'requirements.txt']
-    : ['feed.mjs', `${task}/train.ts`, `${task}/evaluate.mts`, 'feed.test.mjs'];
+    : // Text is learnt by goto3's own recipe, where it stands.
+      ['feed.mjs', ...(columns.kind === 'text' ? [] : [`${task}/train.ts`]), `${task}/evaluate.mts`, 'feed.test.mjs'];
   const sources: [from: string, to: string][] = [
     ['shared/loop.yaml', 'loop.yaml'],
     ['shared/goto3.yaml', 'goto3.yaml'],
@@ -41,7 +42,8 @@ export async function projectFiles(project: Project): Promise<ProjectFile[]> {
     ['shared/gitignore', '.gitignore'],
   ];
   const goto3 = relative(folder, root).split('\\').join('/');
-  const words = { ...wordsOf(project), goto3 };
+  const recipe = columns.kind === 'text' && { train: `${goto3}/recipes/text-classifier/train.ts` };
+  const words = { ...wordsOf(project), goto3, ...recipe };
   return await Promise.all(
     sources.map(async ([from, to]) => {
       const text = await readFile(join(templates, from), 'utf8');
@@ -72,7 +74,10 @@ function wordsOf({ name, template, python, columns }: Project): Record<string, s
     ? ['alpha: 1', ...(python ? [] : ['sweeps: 200'])]
     : python
       ? ['C: 1']
-      : ['epochs: 300', 'rate: 0.5'];
+      : columns.kind === 'text'
+        ? // About so many row visits are needed, however few the rows are.
+          [`epochs: ${Math.min(200, Math.max(6, Math.round(20_000 / rows)))}`]
+        : ['epochs: 300', 'rate: 0.5'];
   return {
     name: name,
     run: python ? '.venv/bin/python' : 'node',
@@ -84,6 +89,7 @@ function wordsOf({ name, template, python, columns }: Project): Record<string, s
     features: `[${features.map(quoted).join(', ')}]`,
     idColumn: quoted(idColumn),
     timeColumn: quoted(timeColumn),
+    textColumns: columns.kind === 'text' ? `, TEXT_COLUMNS: '${JSON.stringify(features).replaceAll("'", "''")}'` : '',
     hyperparameters: hyperparameters.join(', '),
     costs: regression ? 'tooLow: 2' : `costly: ${quoted(rarest)}, miss: 3`,
     metrics: (regression ? regressionGate : classifierGate(commonest)).map((line) => `    ${line}`).join('\n'),

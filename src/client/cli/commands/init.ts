@@ -18,6 +18,7 @@ export function registerInit(program: Command): void {
   define(program, 'init <dir>', 'write a loop of your own around a CSV file: programs, loop.yaml, a test, a CI file', [
     'init sales --csv ~/sales.csv --label returned',
     'init prices --csv houses.csv --label price --template regression --python',
+    'init tickets --csv tickets.csv --label queue --template text',
     'init parcels --csv parcels.csv --label kind --template slurm --id parcel --time seenAt',
   ])
     .requiredOption('--csv <file>', 'your rows, with a line of column names; copied to rows.csv')
@@ -26,7 +27,7 @@ export function registerInit(program: Command): void {
     .option('--time <column>', "the rows' own time (default: a column named date or the like, else their order)")
     .option('--name <name>', 'of the loop, the model and the endpoint (default: the folder’s)')
     .option('--python', 'training, data and evaluation in Python; otherwise in Node, with nothing to install')
-    .option('--template <name>', 'classifier, regression or slurm; sagemaker is not there yet', 'classifier')
+    .option('--template <name>', 'classifier, text, regression or slurm; sagemaker is not there yet', 'classifier')
     .action(runs<InitOptions, [dir: string]>((session, options, dir) => init(session.output.paint, options, dir)));
 }
 
@@ -59,7 +60,11 @@ async function init(paint: Paint, options: InitOptions, dir: string) {
   });
   if (there && there.length > 0)
     throw new InvalidArgument(`${dir}: is not empty, and init overwrites nothing; expected a new folder`);
-  const columns = await readCsvColumns(options.csv, options);
+  const python = options.python === true;
+  if (python && template === 'text')
+    throw new InvalidArgument('--template text: its recipe is in Node; leave --python out');
+  const kind = template === 'text' ? 'text' : template === 'classifier' && !python ? 'whichever' : 'numbers';
+  const columns = await readCsvColumns(options.csv, { ...options, kind });
   if (template === 'regression' && columns.labels.some(([label]) => !Number.isFinite(Number(label))))
     throw new InvalidArgument(
       `--label ${options.label}: not all of it are numbers; --template classifier tells classes`,
@@ -72,7 +77,7 @@ async function init(paint: Paint, options: InitOptions, dir: string) {
   // Whole or not at all: written beside, checked, and renamed into place.
   await mkdir(dirname(folder), { recursive: true });
   const draft = await mkdtemp(join(dirname(folder), `.${basename(folder)}-`));
-  const files = await projectFiles({ folder, name, template, python: options.python === true, columns });
+  const files = await projectFiles({ folder, name, template, python, columns });
   try {
     for (const { path, text } of files) {
       await mkdir(dirname(join(draft, path)), { recursive: true });
