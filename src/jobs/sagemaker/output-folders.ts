@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JobOutputs } from '../../contracts/job.ts';
 import { isThere } from '../local/job-folder.ts';
@@ -42,6 +42,7 @@ export class OutputFolders {
       if (archive) await unpackTarGz(archive, folder);
     }
     await mkdir(join(this.#folder, 'ended'), { recursive: true });
+    await this.#removeOld();
     await rename(aside, final).catch(async (error: unknown) => {
       // Another process of this machine was first, with the same bytes.
       if (!(await isThere(final))) throw error;
@@ -49,7 +50,19 @@ export class OutputFolders {
     });
     return foldersOf(final);
   }
+
+  /** Copies of what is in the bucket, which collects have long put into the store. */
+  async #removeOld(): Promise<void> {
+    for (const kind of ['ended', 'fetched'])
+      for (const name of await readdir(join(this.#folder, kind))) {
+        const path = join(this.#folder, kind, name);
+        const facts = await stat(path).catch(() => undefined);
+        if (facts && Date.now() - facts.mtimeMs > keptMs) await rm(path, { recursive: true, force: true });
+      }
+  }
 }
+
+const keptMs = 7 * 24 * 3_600_000;
 
 const foldersOf = (root: string): JobOutputs => ({
   modelDirectory: join(root, 'model'),

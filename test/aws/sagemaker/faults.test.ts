@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { chainCredentials } from '../../../src/aws/credentials.ts';
 import { TokenBuckets } from '../../../src/aws/token-bucket.ts';
@@ -30,7 +30,9 @@ if (start < 4) setInterval(() => {}, 1000);
 else writeFileSync(process.env.SM_MODEL_DIR + '/model.json', JSON.stringify({ start }));
 `;
 
-describe('SageMaker runner under faults, on the double', () => {
+describe('SageMaker runner under faults, on the double', function () {
+  // Workers of their own load the AWS SDK through tsx, and spot jobs start four containers.
+  this.timeout(120_000);
   let fixture: SageMakerFixture;
   let runner: JobRunner;
   const expired = new Set<string>();
@@ -316,6 +318,17 @@ describe('SageMaker runner under faults, on the double', () => {
         message: /the store is file:.*s3:\/\/bucket\/prefix/,
       });
     });
+  });
+
+  it('copies of outputs on the worker go after a week, and come again from the bucket', async () => {
+    const [old, young] = await Promise.all([runner.submit(specOf('count.sh')), runner.submit(specOf('count.sh'))]);
+    for (const ref of [old, young]) assert.equal((await end(runner, ref)).state, 'succeeded');
+    const { modelDirectory } = await runner.outputs(old);
+    const weekAgo = new Date(Date.now() - 8 * 86_400_000);
+    await utimes(dirname(modelDirectory), weekAgo, weekAgo);
+    await runner.outputs(young);
+    await assert.rejects(readdir(modelDirectory), { code: 'ENOENT' });
+    assert.deepEqual(await readdir((await runner.outputs(old)).modelDirectory), ['model.txt']);
   });
 
   it('a program that goes along in its folder runs there, by relative paths', async () => {
