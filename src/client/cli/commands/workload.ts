@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { define, group, runs } from '../command.ts';
-import { facts } from '../output.ts';
+import { facts, table } from '../output.ts';
 import { plural } from '../words.ts';
 import { registerWorkloadRuns } from './workload-run.ts';
 
@@ -54,6 +54,24 @@ export function registerWorkload(program: Command): void {
         return { document: plan, text };
       }),
     );
+
+  define(workload, 'queues <file>', 'partitions of an AWS ParallelCluster v3 file, or why they can have no node', [
+    'workload queues cluster.yaml',
+    'workload queues cluster.yaml --json',
+  ]).action(
+    runs<object, [file: string]>(async ({ output }, _options, file) => {
+      const { readParallelCluster } = await import('../../parallelcluster-file.ts');
+      const queues = await readParallelCluster(file);
+      const rows = queues.flatMap(({ partition, purchase, resources }) =>
+        resources.map(({ name, instanceTypes, architecture, minNodes, maxNodes, efa }) => [
+          ...[partition, purchase, name, instanceTypes.join(', '), architecture],
+          ...[`${minNodes}–${maxNodes}`, efa ? 'yes' : 'no'],
+        ]),
+      );
+      const head = ['partition', 'purchase', 'resource', 'instances', 'architecture', 'nodes', 'efa'];
+      return { document: { file, queues }, text: table(head, rows, output) };
+    }),
+  );
 
   registerWorkloadRuns(workload);
 }
