@@ -53,7 +53,7 @@ const rows = Array.from({ length: 400 }, (_, n) => {
 });
 
 describe('a loop whose store is a bucket', function () {
-  this.timeout(300_000);
+  this.timeout(600_000);
   let server: Versitygw;
   let temporal: TestWorkflowEnvironment;
   let home: string;
@@ -62,7 +62,10 @@ describe('a loop whose store is a bucket', function () {
   const processes: Record<string, StackProcess> = {};
 
   const started = async (name: string, message: string): Promise<void> => {
-    await eventually(`${name} starts`, async () => processes[name]!.said(message), 100_000);
+    const child = processes[name]!;
+    await eventually(`${name} starts`, async () => child.said(message), 180_000).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${child.log.slice(-10).join('\n')}`);
+    });
   };
 
   before(async () => {
