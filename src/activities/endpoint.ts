@@ -1,3 +1,4 @@
+import { activityInfo } from '@temporalio/activity';
 import type { EndpointActivities } from '../contracts/activities.ts';
 import type { Digest } from '../contracts/digest.ts';
 import { DesiredState } from '../contracts/endpoint.ts';
@@ -66,17 +67,18 @@ export function createEndpointActivities({ store, pollMs, leaving }: EndpointDep
     },
 
     async awaitGeneration({ endpoint, generation, withinMs }) {
-      const deadline = Date.now() + withinMs;
+      const deadline = performance.now() + withinMs;
       while (true) {
         const { serving, failed, detail } = generationServed(await replicasOf(store, endpoint), generation);
-        if (serving || failed || Date.now() >= deadline) return { serving, failed, detail };
+        if (serving || failed || performance.now() >= deadline) return { serving, failed, detail };
         await pause(pollMs, leaving);
       }
     },
 
     async observeCanary(input) {
       return await watching(
-        async (say, _signal, before) => await observeCanaryStep({ store, pollMs, leaving }, input, say, before),
+        async (say, _signal, before) =>
+          await observeCanaryStep({ store, pollMs, leaving }, input, say, before, attemptScheduledAtMs()),
       );
     },
 
@@ -141,6 +143,9 @@ export function createEndpointActivities({ store, pollMs, leaving }: EndpointDep
   };
 }
 
+/** By the server's clock. */
+const attemptScheduledAtMs = (): number => activityInfo().currentAttemptScheduledTimestampMs;
+
 /** What an endpoint watches it watches for ever: what cannot be read now a person may repair. */
 const watching: typeof pulse = (work) => pulse(work).catch((error: unknown) => Promise.reject(toPassingFailure(error)));
 
@@ -153,16 +158,17 @@ async function newestUsable(store: Store, endpoint: string): Promise<DesiredStat
   return null;
 }
 
-/** Name and version of a model; version 0 for one that was never approved. */
+/** Name, version and loop of a model; version 0 for one that was never approved. */
 async function registered(
   store: Store,
   model: Digest,
-): Promise<{ model: Digest; modelName: string; version: number } | null> {
+): Promise<{ model: Digest; modelName: string; version: number; loop: string } | null> {
   const manifest = await unlessUnusable(getManifest(store, model, 'Model'));
   if (!manifest) return null;
-  for await (const { digest, entry } of store.refs.history(refNames.versions(manifest.model)))
-    if (digest === model) return { model, modelName: manifest.model, version: entry };
-  return { model, modelName: manifest.model, version: 0 };
+  const { model: modelName, loop } = manifest;
+  for await (const { digest, entry } of store.refs.history(refNames.versions(modelName)))
+    if (digest === model) return { model, modelName, version: entry, loop };
+  return { model, modelName, version: 0, loop };
 }
 
 const readDesired = async (store: Store, digest: Digest): Promise<DesiredState | null> =>

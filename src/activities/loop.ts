@@ -68,7 +68,9 @@ export function createLoopActivities({ store, client }: { store: Store; client: 
 
     async describeCycle({ workflowId, runId }) {
       try {
-        const { status, runId: found } = await client.workflow.getHandle(workflowId, runId ?? undefined).describe();
+        // The newest run under this id, which no other cycle ever has: a reset in the Web UI ends the run that the loop
+        // knows and goes on as another one.
+        const { status, runId: found } = await client.workflow.getHandle(workflowId).describe();
         return { open: status.name === 'RUNNING', status: status.name.toLowerCase(), runId: found };
       } catch (error) {
         if (error instanceof WorkflowNotFoundError) return { open: false, status: 'forgotten', runId: runId ?? '' };

@@ -7,7 +7,7 @@ import { searchAttributes } from '../contracts/search-attributes.ts';
 import { canonicalBytes, canonicalJson, digestOf } from '../store/canonical-json.ts';
 import { getJson, putJson } from '../store/manifests.ts';
 import type { Ref, Store } from '../store/types.ts';
-import type { retrainingLoop } from '../workflows/index.ts';
+import type { endpoint as endpointWorkflow, retrainingLoop } from '../workflows/index.ts';
 import { setSpecUpdate } from '../workflows/messages.ts';
 import { checkLoop, type LoopFileContent } from './loop-file.ts';
 import { keepSchedule } from './schedule.ts';
@@ -81,6 +81,7 @@ export async function applyLoop(
   // Named by the entry, not by the digest: going back to an earlier spec is a new request, not the old one again.
   const request = { requestId: `apply ${spec.loop} ${entry}`, specDigest: plan.specDigest, by, reason };
   const effect = await startOrTell(temporal, spec, request);
+  await keepEndpoint({ temporal, store }, spec);
   await keepSchedule(temporal, spec);
   return { ...plan, effect };
 }
@@ -101,6 +102,25 @@ async function startOrTell(temporal: Client, { loop, model }: LoopSpec, request:
     const answer = await tell(temporal, temporal.workflow.getHandle(workflowId), setSpecUpdate, request);
     return answer.reason;
   }
+}
+
+/**
+ * An endpoint that serves, and whose workflow went with its Temporal database, goes on too: its probation and its stable
+ * version are gone, but it takes people's words again, watches the desired state, and tells whoever is on call.
+ */
+async function keepEndpoint(
+  { temporal, store }: { temporal: Client; store: Store },
+  { rollout }: LoopSpec,
+): Promise<void> {
+  if (rollout === 'none' || !(await store.refs.read(refNames.desired(rollout.endpoint)))) return;
+  const { endpoint } = rollout;
+  await temporal.workflow.start<typeof endpointWorkflow>('endpoint', {
+    workflowId: workflowIds.endpoint(endpoint),
+    taskQueue: taskQueues.control,
+    args: [{ endpoint }],
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    staticSummary: `what ${endpoint} serves`,
+  });
 }
 
 /** The spec that is applied, for `status`, `explain` and the diff. */

@@ -80,7 +80,7 @@ describe('endpoint activities', () => {
       assert.deepEqual([moved?.by, moved?.reason], ['goto3', 'test']);
       assert.deepEqual(loaded, {
         ...{ desired, state, barred: [current] },
-        known: [{ model: current, modelName: 'spam-filter', version: 2 }],
+        known: [{ model: current, modelName: 'spam-filter', version: 2, loop: 'spam' }],
       });
     });
 

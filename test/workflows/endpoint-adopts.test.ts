@@ -50,6 +50,17 @@ describe('an endpoint that adopts what it finds', () => {
     assert.deepEqual([machine.state.frozen, machine.state.generation], [null, 9]);
   });
 
+  it('knows after the loss of its past whom to tell: the loop that made what is served', () => {
+    const reborn = new EndpointMachine('mail', initialEndpointState());
+    adopt(reborn, 6, { known: [{ ...registry[0]!, loop: 'spam' }] });
+    assert.deepEqual(reborn.state.current, { ...registry[0], sinceMs: 8 });
+    reborn.block('the store is full', 9);
+    assert.deepEqual(
+      reborn.notices.map(({ loop, notice }) => [loop, notice.event]),
+      [['spam', 'parked']],
+    );
+  });
+
   it('keeps who is in the state that a broken glass wrote, and what was barred with it', () => {
     const machine = machineAt(8);
     const frozen = { by: 'bob', reason: 'at night', at: new Date(0).toISOString() };

@@ -21,11 +21,14 @@ export async function observeCanaryStep(
   input: CanaryObservation,
   say: (details: unknown) => void,
   before: unknown,
+  scheduledAtMs: number,
 ): Promise<CanaryResult> {
   const { endpoint, generation, candidate, current, weight, plan, sinceMs } = input;
   const evidence = new StepEvidence(generation, { candidate, current });
   const from = (before as Observed | undefined)?.from ?? (await store.captures.tail(endpoint));
-  const deadline = sinceMs + plan.atMostMs;
+  // Both times are the server's; from here on monotonic time counts. A machine whose clock is wrong, or jumps, must not
+  // end a step, since that bars an innocent version.
+  const deadline = performance.now() + plan.atMostMs - Math.max(0, scheduledAtMs - sinceMs);
   const result = (decision: CanaryResult['decision'], reason: string): CanaryResult => ({
     decision,
     reason,
@@ -64,7 +67,7 @@ export async function observeCanaryStep(
     say({ from, weight, candidate: evidence.candidate.requests, current: evidence.stable.requests, reason });
     // A step counts only when every replica serves it; harm counts at once.
     if (decision === 'rollback' || (decision === 'advance' && served)) return result(decision, reason);
-    if (Date.now() >= deadline)
+    if (performance.now() >= deadline)
       return result('timeout', `${plan.atMostMs / 1_000} s have passed: ${reason}${notServed}`);
     await pause(pollMs, leaving);
   }

@@ -1,18 +1,11 @@
-import {
-  ActivityFailure,
-  ApplicationFailure,
-  executeChild,
-  isCancellation,
-  ParentClosePolicy,
-} from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, isCancellation } from '@temporalio/workflow';
 import type { CyclePlan, EvaluateActivities, EvaluationRun } from '../../contracts/activities.ts';
 import type { Digest } from '../../contracts/digest.ts';
 import { failureTypes } from '../../contracts/failures.ts';
-import { taskQueues, workflowIds } from '../../contracts/names.ts';
-import { job } from '../job.ts';
 import { heavy } from '../proxies.ts';
 import { rootCause } from '../root-cause.ts';
 import { type CycleRun, enter, park } from './run.ts';
+import { runJob } from './run-job.ts';
 
 /** One model to score. */
 export interface Contestant {
@@ -97,13 +90,10 @@ async function runProgram(
     };
   }
   const { key, specDigest } = prepared;
-  const result = await executeChild(job, {
-    workflowId: workflowIds.job(firstAttempt === 1 ? key : `${key}/from-${firstAttempt}`),
-    taskQueue: taskQueues.control,
-    parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
-    args: [{ key, specDigest, queue: 'gpu', resources, maxResources, firstAttempt }],
-    staticSummary: `evaluation of the ${name}, ${plan.loop}, cycle ${plan.n}`,
-  });
+  const result = await runJob(
+    { key, specDigest, queue: 'gpu', resources, maxResources, firstAttempt },
+    `evaluation of the ${name}, ${plan.loop}, cycle ${plan.n}`,
+  );
   known.gpuHours = (known.gpuHours ?? 0) + result.gpuHours;
   const end = { attempt: `${key}/${result.lastAttempt}`, nextAttempt: result.lastAttempt + 1 };
   if (result.state === 'succeeded' && result.output) {

@@ -1,11 +1,9 @@
-import { executeChild, ParentClosePolicy } from '@temporalio/workflow';
 import type { SnapshotResult } from '../../contracts/activities.ts';
 import type { Digest } from '../../contracts/digest.ts';
 import type { JobResult } from '../../contracts/messages.ts';
-import { taskQueues, workflowIds } from '../../contracts/names.ts';
-import { job } from '../job.ts';
 import { heavy } from '../proxies.ts';
 import { type CycleRun, enter, park } from './run.ts';
+import { runJob } from './run-job.ts';
 
 export type Trained = { state: 'trained'; model: Digest } | { state: 'diverged'; reason: string };
 
@@ -18,13 +16,10 @@ export async function fineTune(run: CycleRun, data: SnapshotResult): Promise<Tra
   let resources = plan.resources;
   let firstAttempt = 1;
   while (true) {
-    const result: JobResult = await executeChild(job, {
-      workflowId: workflowIds.job(firstAttempt === 1 ? key : `${key}/from-${firstAttempt}`),
-      taskQueue: taskQueues.control,
-      parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
-      args: [{ key, specDigest, queue, resources, maxResources: plan.maxResources, firstAttempt }],
-      staticSummary: `fine-tune of ${plan.loop}, cycle ${plan.n}`,
-    });
+    const result = await runJob(
+      { key, specDigest, queue, resources, maxResources: plan.maxResources, firstAttempt },
+      `fine-tune of ${plan.loop}, cycle ${plan.n}`,
+    );
     known.gpuHours = (known.gpuHours ?? 0) + result.gpuHours;
     if (result.state === 'succeeded' && result.model) {
       cycle.forget('training failed');

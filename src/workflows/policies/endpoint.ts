@@ -349,7 +349,11 @@ export class EndpointMachine {
     const variant = serving(served);
     if (variant && variant.model !== state.current?.model) {
       state.probation = null;
-      const registered = [state.stable, state.current, ...known].find((m) => m?.model === variant.model);
+      const inStore = known.map(({ model, modelName, version }) => ({ model, modelName, version }));
+      const registered = [state.stable, state.current, ...inStore].find((m) => m?.model === variant.model);
+      // A first life has been asked for nothing yet; whoever made what is served wants to know what becomes of it.
+      const maker = known.find((m) => m.model === variant.model)?.loop;
+      if (maker !== undefined) state.lastLoop ??= maker;
       const unknown = { model: variant.model, modelName: state.current?.modelName ?? 'unknown', version: 0 };
       state.current = { ...(registered ?? unknown), sinceMs: nowMs };
     }
