@@ -23,7 +23,9 @@ const longestDocumentBytes = 2 ** 20;
 /** An endpoint writes evidence down every 250 ms; callers may go on while we read. */
 const unwrittenMs = 2_000;
 const answeredBefore = (requests: Evidence['requests'], atMs: number): Evidence['requests'] =>
-  Object.fromEntries(Object.entries(requests).map(([name, all]) => [name, all.filter((r) => r.atMs < atMs)]));
+  Object.fromEntries(
+    Object.entries(requests).map(([name, all]) => [name, all.filter((r) => (r.answeredAtMs ?? r.atMs) < atMs)]),
+  );
 
 /** Reads everything that a stack has left so far. It may go on meanwhile: what is there is whole at every instant. */
 export async function collectEvidence(stack: StackUnderFault): Promise<Evidence> {

@@ -65,6 +65,8 @@ export interface ClientRequest {
   atMs: number;
   /** Null: the connection broke. */
   status: number | null;
+  /** When the answer came; absent while there is none. */
+  answeredAtMs?: number;
   /** Who answered, by the endpoint's word. */
   variant?: string;
 }

@@ -88,7 +88,11 @@ export class LoopUnderFault {
   }
 
   async report(n: number, timeoutMs = 120_000): Promise<CycleReport> {
-    return await this.stack.goto3.cycle(`${this.name}/${n}`).result({ timeoutMs });
+    const cycle = this.stack.goto3.cycle(`${this.name}/${n}`);
+    return await cycle.result({ timeoutMs }).catch(async (error: Error) => {
+      const { stage, waitsFor } = await cycle.status().catch(() => ({ stage: 'unknown', waitsFor: 'unknown' }));
+      throw new Error(`${error.message}: ${stage}, ${waitsFor}`, { cause: error });
+    });
   }
 
   /** Every start of its trainer, as the trainer itself noted it. */

@@ -30,6 +30,7 @@ export class Traffic {
         await invoke({ url }, this.rowOf(all.length, caller), { [inferenceHeaders.inferenceId]: inferenceId }).then(
           ({ status, headers }) => {
             request.status = status;
+            request.answeredAtMs = Date.now();
             request.variant = String(headers[inferenceHeaders.invokedVariant]);
           },
           // A connection that broke: `status` stays null.
