@@ -135,9 +135,11 @@ function report(called: Called[], rollbacks: { version: string; movedMs: number 
   const failed = healthy.filter(({ status }) => status !== 200);
   const latency = spread(healthy.map(({ tookMs }) => tookMs));
   const versionsSeen = new Set(called.map(({ version }) => version));
-  const rollbackMs = rollbacks.map(({ version, movedMs }) =>
-    Math.max(0, ...called.filter((call) => call.version === version).map(({ sentMs }) => sentMs - movedMs)),
-  );
+  const rollbackMs = rollbacks.flatMap(({ version, movedMs }) => {
+    const asked = called.filter((call) => call.version === version);
+    // One that was never asked says nothing.
+    return asked.length === 0 ? [] : [Math.max(0, ...asked.map(({ sentMs }) => sentMs - movedMs))];
+  });
   const times = spread(rollbackMs);
   const failedOnBroken = called.filter(isBroken).length;
   const seconds = (called.at(-1)!.dueMs - called[0]!.dueMs) / 1_000;

@@ -9,8 +9,9 @@ import { retrainingLoop } from '../src/workflows/index.ts';
 import { machine, slope, spread } from './orchestration/spread.ts';
 import { type BenchStack, startStack } from './orchestration/stack.ts';
 import { busyLoop, someDigest } from './soak/activities.ts';
+import { CpuClock } from './soak/cpu-clock.ts';
 import { historiesOf } from './soak/histories.ts';
-import { cpuSeconds, idleLoops } from './soak/idle-loops.ts';
+import { idleLoops } from './soak/idle-loops.ts';
 
 /**
  * A loop that lives for long, and many that wait. First: cycles of one loop, one after the other, through the real loop,
@@ -62,14 +63,14 @@ interface CycleEnd {
 }
 
 async function soak(stack: BenchStack, client: Client, cycleLog: string) {
-  const cpuBefore = await cpuSeconds(stack);
+  const cpu = await CpuClock.start(stack);
   const startedMs = Date.now();
   const handle = await client.workflow.start(retrainingLoop, {
     ...{ workflowId: workflowIds.loop(busyLoop), taskQueue: taskQueues.control },
     args: [{ loop: busyLoop, specDigest: someDigest }],
   });
   await handle.result();
-  const cpuAfter = await cpuSeconds(stack);
+  await cpu.stop();
   const ends = (await readFile(cycleLog, 'utf8'))
     .trim()
     .split('\n')
@@ -82,9 +83,11 @@ async function soak(stack: BenchStack, client: Client, cycleLog: string) {
   return {
     cycles: ends.length,
     wallSeconds: (Date.now() - startedMs) / 1_000,
-    cpuMsPerCycle: Object.fromEntries(
-      Object.keys(cpuAfter).map((name) => [name, (1_000 * (cpuAfter[name]! - cpuBefore[name]!)) / ends.length]),
-    ),
+    cpuMsPerCycle: {
+      first: cpu.msBetween(startedMs, ends[compared - 1]!.atMs) / compared,
+      last: cpu.msBetween(ends.at(-1 - compared)!.atMs, ends.at(-1)!.atMs) / compared,
+      byProcess: cpu.msByProcess(ends.length),
+    },
     cycleMs: { first, last, ratio: last.median / first.median },
     workerMiBPer1000Cycles: (1_000 * slope(everyTenth.map(({ n, rssBytes }) => ({ x: n, y: rssBytes })))) / 2 ** 20,
     workerMiB: { atFirst: ends[warm]!.rssBytes / 2 ** 20, atLast: ends.at(-1)!.rssBytes / 2 ** 20 },
@@ -99,8 +102,12 @@ async function main(): Promise<void> {
   console.log(`${lived.cycles} cycles in ${lived.wallSeconds.toFixed(0)} s`);
   for (const [what, { median, p95, most }] of Object.entries({ first: cycleMs.first, last: cycleMs.last }))
     console.log(`${what} ${compared}: median ${median} ms a cycle, p95 ${p95}, most ${most}`);
+  const { first, last, byProcess } = lived.cpuMsPerCycle;
   console.log(
-    `CPU a cycle: ${Object.entries(lived.cpuMsPerCycle)
+    `CPU a cycle, all processes: first ${compared} ${first.toFixed(0)} ms, last ${compared} ${last.toFixed(0)} ms, ${(last / first).toFixed(3)} × (on a machine that others share this says more than the clock)`,
+  );
+  console.log(
+    `  of it: ${Object.entries(byProcess)
       .map(([name, ms]) => `${name} ${ms.toFixed(0)} ms`)
       .join(', ')}`,
   );
@@ -121,13 +128,16 @@ async function main(): Promise<void> {
       `${loops} idle loops, ${name}: ${(bytesPerLoop / 1_000).toFixed(0)} kB each, ${cachedWorkflows} in the cache, status p50 ${statusMs.median.toFixed(1)} ms, p95 ${statusMs.p95.toFixed(1)} ms`,
     );
 
-  // While the day's first hundred starts are counted one by one it still grows.
-  const [carriedFirst, ...carried] = histories.carriedBytes;
+  // Up to a hundred starts of the day are carried one by one, then by the quarter of an hour: it swings, within bounds.
+  const { carriedBytes } = histories;
+  const half = Math.ceil(carriedBytes.length / 2);
+  const [earlier, later] = [carriedBytes.slice(0, half), carriedBytes.slice(half)];
   const goals = {
     [`median time of the first and the last ${compared} cycles within 5 %`]: Math.abs(cycleMs.ratio - 1) <= 0.05,
     'less than 1 MB more in the worker per 1,000 cycles': lived.workerMiBPer1000Cycles * 2 ** 20 < 1e6,
     'largest history below 4,096 events': histories.largest < 4_096,
-    'carried state does not grow': Math.max(...carried) <= 1.01 * carriedFirst!,
+    'carried state does not grow: none of the later runs above all of the earlier':
+      Math.max(0, ...later) <= 1.01 * Math.max(0, ...earlier),
     'at most 300 kB a loop with all cached': cached.bytesPerLoop <= 300e3 && cached.cachedWorkflows >= loops,
     'status p95 at most 100 ms with all cached': cached.statusMs.p95 <= 100,
   };

@@ -34,7 +34,7 @@ async function callAt(url: string, ratePerSecond: number): Promise<void> {
 function call(url: string, agent: Agent, dueMs: number, number: number): Promise<void> {
   const features = Array.from({ length: 32 }, (_, place) => Math.sin(number * 32 + place));
   const headers = { 'content-type': 'application/json' };
-  const sentMs = Date.now();
+  let sentMs = Date.now();
   return new Promise((resolve) => {
     const end = (status: number | null, version: string): void => {
       called.push({ dueMs, sentMs, tookMs: Date.now() - dueMs, status, version });
@@ -45,6 +45,10 @@ function call(url: string, agent: Agent, dueMs: number, number: number): Promise
       response.on('end', () => {
         end(response.statusCode ?? null, String(response.headers[inferenceHeaders.invokedVariant] ?? ''));
       });
+    });
+    // Behind a server that is slow it waits for a connection first.
+    asked.on('socket', () => {
+      sentMs = Date.now();
     });
     asked.on('error', () => end(null, ''));
     asked.end(JSON.stringify({ instances: [{ features }] }));

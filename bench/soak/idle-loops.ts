@@ -65,17 +65,3 @@ async function residentBytes(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   return 1024 * Number(/^VmRSS:\s+(\d+) kB/m.exec(status)![1]);
 }
-
-/** User and system time so far, by process. */
-export async function cpuSeconds(stack: BenchStack): Promise<Record<string, number>> {
-  const ticksPerSecond = 100;
-  const names = ['temporal', 'worker-control', 'worker-cpu', 'worker-gpu'];
-  return Object.fromEntries(
-    await Promise.all(
-      names.map(async (name): Promise<[string, number]> => {
-        const fields = (await readFile(`/proc/${stack.pid(name)}/stat`, 'utf8')).split(') ').at(-1)!.split(' ');
-        return [name, (Number(fields[11]) + Number(fields[12])) / ticksPerSecond];
-      }),
-    ),
-  );
-}
