@@ -86,8 +86,8 @@ for (const [i, rows] of task.batches.entries()) {
 const cpu = process.cpuUsage(cpuBefore);
 
 let correct = 0;
-for (let start = 0; start < task.test.length; start += 32) {
-  const rows = Int32Array.from(task.test.slice(start, start + 32));
+for (let start = 0; start < task.test.length; start += 16) {
+  const rows = Int32Array.from(task.test.slice(start, start + 16));
   const logits = (await session.evaluate(inputs.build(rows)))[trainingNames.logits]!;
   for (const [r, row] of rows.entries())
     if (Number(logits[2 * r + 1]! > logits[2 * r]!) === task.labels[row]) correct++;

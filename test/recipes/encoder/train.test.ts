@@ -9,7 +9,7 @@ import { type Effect, EncoderJob, type Row, rowsOf, smallTraining } from './enco
 const lora = { ...smallTraining, mode: 'lora', schedule: 'constant', learningRate: '0.02' };
 
 describe('encoder fine-tuning', function () {
-  this.timeout(60_000);
+  this.timeout(180_000); // five processes, one after the other
   const jobs: EncoderJob[] = [];
   async function jobWith(...given: Parameters<typeof EncoderJob.create>): Promise<EncoderJob> {
     const job = await EncoderJob.create(...given);
