@@ -46,6 +46,8 @@ export class Versitygw {
         env: { PATH: process.env.PATH, ROOT_ACCESS_KEY: accessKey.id, ROOT_SECRET_KEY: accessKey.secret },
       },
     );
+    // Also when a test fails before it could stop it.
+    process.once('exit', () => child.kill('SIGKILL'));
     const url = `http://127.0.0.1:${port}`;
     await eventually('versitygw answers', async () => {
       if (child.exitCode !== null) throw new Error(`versitygw ended with code ${child.exitCode}`);
