@@ -5,6 +5,7 @@ import { refNames } from '../contracts/names.ts';
 import { checkLabelDisagreement, checkTrainingData } from '../stats/data-checks.ts';
 import { getManifest } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
+import { afterFailedLook } from './data/broken-looks.ts';
 import { acceptedDataset, addedSegment, keepDataset, labelRangeOf, summaryOf, withShare } from './data/datasets.ts';
 import { FreshLabels, GatheredRows, newestTimeOf, waitingRows } from './data/delayed-rows.ts';
 import { KnownRows } from './data/known-rows.ts';
@@ -12,7 +13,7 @@ import { compareLabels, lowLiveAccuracy } from './data/live-accuracy.ts';
 import { type ProgramDeps, runDataProgram } from './data/program.ts';
 import { readRow, readRows } from './data/rows.ts';
 import { partingOf, type SegmentFacts, writeSegment } from './data/segment.ts';
-import { invalidInput, notYet, toPassingFailure } from './failures.ts';
+import { badData, invalidInput, notYet } from './failures.ts';
 import { pulse } from './pulse.ts';
 import { asRef } from './refs.ts';
 import { readSpec, type Spec } from './spec.ts';
@@ -28,7 +29,7 @@ export function createDataActivities(deps: DataDeps): DataActivities {
 
   return {
     async probeData({ loop, specDigest, waitMs }) {
-      return await pulse(async (say, signal) => {
+      const look = async (say: (details: unknown) => void, signal: AbortSignal) => {
         const { spec, folder } = await readSpec(store, specDigest);
         const ref = await store.refs.read(refNames.dataset(loop));
         const dataset = ref ? await getManifest(store, ref.digest, 'Dataset') : null;
@@ -36,16 +37,30 @@ export function createDataActivities(deps: DataDeps): DataActivities {
         const isKnown = await knownRows.of(loop, dataset);
         const fresh = new FreshLabels(newestTimeOf(dataset), spec.data.labelDelay);
         for await (const row of waitingRows(store, dataset)) fresh.add(row);
+        const unfit = { rows: 0, first: '' };
+        let fits = false;
         await runDataProgram(deps, { data: spec.data, folder, since }, signal, (value) => {
           const row = readRow(value, spec.data, Date.now());
-          if (!('problem' in row) && !isKnown(row.id)) fresh.add(row);
+          if ('problem' in row) {
+            unfit.first ||= row.problem;
+            unfit.rows += 1;
+          } else {
+            fits = true;
+            if (!isKnown(row.id)) fresh.add(row);
+          }
         });
+        // Rows that do not fit start no cycle that could say so; where they are all there is, nobody else would.
+        if (!fits && unfit.rows >= (spec.triggers.newRows ?? Number.POSITIVE_INFINITY))
+          throw badData(`${spec.data.program.join(' ')}: none of ${unfit.rows} rows fits the schema: ${unfit.first}`);
         const settled = fresh.settled();
         say({ newRows: settled.size });
         const trigger = await triggerOf(spec, since, settled);
         if (!trigger && waitMs !== null) throw notYet(`${settled.size} new rows`, waitMs);
         return { newRows: settled.size, trigger };
-      }).catch((error: unknown) => Promise.reject(toPassingFailure(error)));
+      };
+      return await pulse((say, signal, before) =>
+        look(say, signal).catch((error: unknown) => Promise.reject(afterFailedLook(error, before, say, waitMs))),
+      );
     },
 
     async snapshotData({ plan }) {

@@ -91,7 +91,8 @@ export interface NotifyActivities {
 export interface DataActivities {
   /**
    * Asks the data program what is new since the accepted dataset. With `waitMs`, "nothing to do yet" is a benign failure
-   * that is retried after it: waiting costs neither history nor a slot.
+   * that is retried after it: waiting costs neither history nor a slot. A program that is broken look after look fails for
+   * good, so that the loop parks; everything else is asked again.
    */
   probeData(input: {
     loop: string;

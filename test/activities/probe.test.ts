@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { ApplicationFailure } from '@temporalio/common';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { createDataActivities } from '../../src/activities/data.ts';
 import type { DataActivities } from '../../src/contracts/activities.ts';
 import type { Digest } from '../../src/contracts/digest.ts';
-import { House, row, rows, run } from './house.ts';
+import { House, quiet, row, rows, run } from './house.ts';
 
 describe('probe for new data', () => {
   let house: House;
@@ -77,14 +78,66 @@ describe('probe for new data', () => {
     assert.deepEqual(await probe(spec), { newRows: 100, trigger: null });
   });
 
-  it('never fails for good: the loop that asks lives on, and asks again', async () => {
+  /** Looks again and again, as the server has an activity tried again: with the details of the attempt before. */
+  const looksOf = async (specDigest: Digest, looks: number): Promise<ApplicationFailure[]> => {
+    const failures: ApplicationFailure[] = [];
+    let heartbeatDetails: unknown;
+    for (let n = 0; n < looks; n++) {
+      const environment = new MockActivityEnvironment({ heartbeatDetails }, { logger: quiet });
+      environment.on('heartbeat', (details) => {
+        heartbeatDetails = details;
+      });
+      failures.push(await failureOf(environment.run(data.probeData, { loop: 'spam', specDigest, waitMs: 1_000 })));
+    }
+    return failures;
+  };
+  const endsOf = (failures: ApplicationFailure[]) => failures.map(({ type, nonRetryable }) => [type, nonRetryable]);
+
+  it('a program that is broken look after look fails for good, with its words; a moment of it is forgotten', async () => {
     await house.deliver('{broken');
-    const contract = await failureOf(probe(await house.apply(), 1_000));
-    assert.deepEqual([contract.type, contract.nonRetryable], ['BadData', false]);
-    assert.match(contract.message, /line 1 is not JSON/);
-    const missing = await failureOf(probe(await house.apply({ data: { program: ['./gone'] } }), 1_000));
-    assert.deepEqual([missing.type, missing.nonRetryable], ['InvalidInput', false]);
-    const noSpec = await failureOf(probe(`sha256:${'0'.repeat(64)}`, 1_000));
-    assert.deepEqual([noSpec.type, noSpec.nonRetryable], ['NotFound', false]);
+    const spec = await house.apply({ triggers: { newRows: 10 } });
+    const contract = await looksOf(spec, 3);
+    assert.deepEqual(endsOf(contract), [
+      ['BadData', false],
+      ['BadData', false],
+      ['BadData', true],
+    ]);
+    assert.deepEqual(contract[0]!.nextRetryDelay, 1_000);
+    assert.match(contract[2]!.message, /line 1 is not JSON/);
+    const missing = await looksOf(await house.apply({ data: { program: ['./gone'] } }), 3);
+    assert.deepEqual([missing[1]!.nonRetryable, missing[2]!.nonRetryable], [false, true]);
+
+    let heartbeatDetails: unknown = { brokenLooks: 2 };
+    await house.write('rows.jsonl', `${JSON.stringify(row(1))}\n`);
+    const environment = new MockActivityEnvironment({ heartbeatDetails }, { logger: quiet });
+    environment.on('heartbeat', (details) => {
+      heartbeatDetails = details;
+    });
+    const fine = await failureOf(environment.run(data.probeData, { loop: 'spam', specDigest: spec, waitMs: 1_000 }));
+    assert.deepEqual([fine.type, heartbeatDetails], ['NotYet', { newRows: 1 }]);
+  });
+
+  it('rows of which none fits are told, where no cycle would start to tell it', async () => {
+    const spec = await house.apply({ triggers: { newRows: 10 } });
+    const renamed = (n: number) => {
+      const { text, ...rest } = row(n);
+      return JSON.stringify({ ...rest, body: text });
+    };
+    await house.deliver(...Array.from({ length: 9 }, (_, n) => renamed(n)));
+    assert.deepEqual(await probe(spec), { newRows: 0, trigger: null }, 'too few to say so');
+    await house.deliver(renamed(9));
+    assert.match((await failureOf(probe(spec))).message, /none of 10 rows fits the schema: text: expected text/);
+    await house.deliver(row(10));
+    assert.deepEqual(await probe(spec), { newRows: 1, trigger: null }, 'its next cycle will count them');
+  });
+
+  it('whatever else fails, the loop that asks lives on, and asks again', async () => {
+    const noSpec = await looksOf(`sha256:${'0'.repeat(64)}` as Digest, 4);
+    for (const failure of noSpec) assert.deepEqual([failure.type, failure.nonRetryable], ['NotFound', false]);
+    const fails = await house.apply({ data: { program: ['node', 'missing.mjs'] } });
+    for (const { nonRetryable, message } of await looksOf(fails, 4)) {
+      assert.equal(nonRetryable, false);
+      assert.match(message, /exit code 1/);
+    }
   });
 });

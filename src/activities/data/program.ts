@@ -20,6 +20,8 @@ const longestLineBytes = 16 * 2 ** 20;
 /** What is kept of stderr, and what of it an error shows; the difference hides secrets that the first cut would halve. */
 const stderrKept = 64_000;
 const stderrShown = 4_000;
+/** Beside a breach of the contract: the whole message has to fit into what a parked loop says of itself. */
+const lastWordsShown = 1_500;
 const quietForMs = 30 * 60_000;
 const lastWordsWithinMs = 2_000;
 
@@ -65,7 +67,7 @@ export async function runDataProgram(
 
   /** What it said besides, for whoever repairs it. */
   const lastWords = (): string => {
-    const text = shown(stderr(), Object.values(secrets));
+    const text = shown(stderr(), Object.values(secrets)).slice(-lastWordsShown);
     return text === '' ? '' : `; it said: ${text}`;
   };
   let last: unknown;
