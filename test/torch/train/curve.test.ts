@@ -22,7 +22,7 @@ import { TrainingSession } from '../../../src/onnx/train/session.ts';
 import { writeCheckpoint } from '../../onnx/encoder/checkpoints.ts';
 import { randomFloats, seededRandom, withSession } from '../../onnx/run.ts';
 
-/** A Python with the packages of requirements.txt beside this file. */
+/** A Python with the packages of test/torch/requirements.txt; `npm run test:torch` makes it. */
 const python = process.env.GOTO3_TORCH_PYTHON;
 const program = fileURLToPath(new URL('./train_curve.py', import.meta.url));
 const steps = 50;
