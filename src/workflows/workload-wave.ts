@@ -35,9 +35,9 @@ export async function workloadWave(input: WaveInput): Promise<WaveResult> {
     }).then(
       (result) => board.end(prepared, result),
       (error: unknown) => {
+        if (!isCancellation(error)) board.lose(prepared, rootCause(error));
         // Of the whole wave: `cancel` below tells it.
-        if (!CancellationScope.current().consideredCancelled || !isCancellation(error))
-          board.lose(prepared, rootCause(error));
+        else if (!CancellationScope.current().consideredCancelled) board.cancelled(prepared);
       },
     );
     children.push(child);

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { heartbeat, sleep } from '@temporalio/activity';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import { cancelJob } from '../../src/client/job.ts';
 import { taskQueues } from '../../src/contracts/names.ts';
 import type { EndedJob, PreparedJob, WaveJob } from '../../src/contracts/workload-messages.ts';
 import { workloadIds } from '../../src/contracts/workload-names.ts';
@@ -15,11 +17,18 @@ const resources = { gpus: 0, cpus: 1, memoryBytes: 1_000, timeLimitMs: 1_000 };
 class Fake {
   needs: Needs = {};
   fails = new Set<string>();
+  hangs = new Set<string>();
   readonly ended = new Map<string, EndedJob>();
   readonly runs: string[] = [];
   running = 0;
   mostAtOnce = 0;
   readonly broken: string[] = [];
+}
+
+/** `workload/<name>/k/<job>/<attempt>` */
+function partsOf(spec: string): { name: string; job: string } {
+  const [, name, , job] = spec.split('/') as [string, string, string, string];
+  return { name, job };
 }
 
 describe('workload', () => {
@@ -60,7 +69,7 @@ describe('workload', () => {
       return {
         prepared: start.map(
           (job): PreparedJob => ({
-            ...{ job, key: `${name}/${job}`, specDigest: digestOf('spec'), queue: 'gpu', resources },
+            ...{ job, key: `workload/${name}/k/${job}`, specDigest: digestOf('spec'), queue: 'gpu', resources },
             maxResources: resources,
             firstAttempt: (fake.ended.get(job)?.lastAttempt ?? 0) + 1,
           }),
@@ -74,10 +83,11 @@ describe('workload', () => {
         .filter((job) => fake.ended.get(job)?.state === 'failed')
         .map((job) => ({ job, failureClass: 'userError', reason: 'no', lastAttempt: 1 }));
       const succeeded = jobs.filter((job) => done(fake, job)).length;
+      const cancelled = jobs.filter((job) => fake.ended.get(job)?.state === 'cancelled').length;
       return {
         state: succeeded === jobs.length ? 'succeeded' : 'failed',
-        ...{ jobs: jobs.length, succeeded, failed: failures.length, cancelled: 0 },
-        skipped: jobs.length - succeeded - failures.length,
+        ...{ jobs: jobs.length, succeeded, failed: failures.length, cancelled },
+        skipped: jobs.length - succeeded - failures.length - cancelled,
         ...{ failures, report: digestOf('report') },
       };
     },
@@ -85,7 +95,7 @@ describe('workload', () => {
       return { spec: name, queue: null, resources, isForeign: false };
     },
     async submitJob({ spec }: { spec: string }) {
-      const [name, job] = spec.split('/') as [string, string];
+      const { name, job } = partsOf(spec);
       const fake = fakeOf(name);
       fake.runs.push(job);
       fake.running += 1;
@@ -93,13 +103,18 @@ describe('workload', () => {
       return { runner: 'local', name: spec, specDigest: digestOf('spec'), externalId: spec };
     },
     async awaitJob({ ref }: { ref: { name: string } }) {
-      const [name, job] = ref.name.split('/') as [string, string];
+      const { name, job } = partsOf(ref.name);
       const fake = fakeOf(name);
+      while (fake.hangs.has(job)) {
+        await sleep(20);
+        heartbeat();
+      }
       fake.running -= 1;
       return fake.fails.has(job)
         ? { state: 'failed', failureClass: 'userError', reason: 'exit code 3', durationMs: 5 }
         : { state: 'succeeded', failureClass: null, reason: 'succeeded', durationMs: 5 };
     },
+    async cancelJob() {},
     async collectJob() {
       return { model: null, output: digestOf('files'), metrics: {} };
     },
@@ -118,8 +133,13 @@ describe('workload', () => {
     await env?.teardown();
   });
 
-  const start = async (name: string, needs: Needs, fails: string[] = [], onFailure: 'park' | 'end' = 'park') => {
-    const fake = new Fake();
+  const start = async (
+    name: string,
+    needs: Needs,
+    fails: string[] = [],
+    onFailure: 'park' | 'end' = 'park',
+    fake = new Fake(),
+  ) => {
     Object.assign(fake, { needs, fails: new Set(fails) });
     fakes.set(name, fake);
     const handle = await env.client.workflow.start(workload, {
@@ -167,6 +187,21 @@ describe('workload', () => {
     const result = await handle.result();
     assert.equal(result.state, 'succeeded');
     assert.deepEqual([...fake.runs].sort(), ['a', 'b', 'b', 'c', 'd']);
+  });
+
+  it('a job that a person cancels alone ends as cancelled; what needs it is skipped until a resume', async () => {
+    const fake = new Fake();
+    fake.hangs.add('a');
+    const { handle } = await start('one', { a: [], b: ['a'], c: [] }, [], 'park', fake);
+    const state = () => handle.query(workloadStatusQuery);
+    await eventually('a runs and c has ended', async () => fake.runs.includes('a') && fake.ended.has('c'));
+    assert.equal(await cancelJob(env.client, 'one/k/a'), 'job/workload/one/k/a');
+    await eventually('it parks', async () => (await state()).state === 'parked');
+    assert.deepEqual((await state()).counts, { succeeded: 1, failed: 0, cancelled: 1, skipped: 1 });
+    assert.deepEqual([fake.ended.get('a')?.state, fake.ended.get('a')?.failureClass], ['cancelled', null]);
+    fake.hangs.clear();
+    await handle.executeUpdate(resumeWorkloadUpdate, { args: [{ requestId: 'r', reason: 'again', by: 'ann' }] });
+    assert.equal((await handle.result()).succeeded, 3);
   });
 
   it('refuses a resume that is no request, and one while it runs; ends on failure when the file says so', async () => {

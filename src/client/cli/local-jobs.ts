@@ -2,7 +2,9 @@ import { readdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { JobRef, JobRunner } from '../../contracts/job.ts';
+import { isJobOf, jobKeyForms, parseJobKey } from '../../contracts/job-keys.ts';
 import { machineName } from '../../contracts/names.ts';
+import { taskNumbers, tasksText } from '../../contracts/workload-array.ts';
 import { allowedEnvironment } from '../../jobs/container-contract.ts';
 import { type JobRecord, jobFolderAt, readControlFile } from '../../jobs/local/job-folder.ts';
 import { createLocalRunner } from '../../jobs/local/runner.ts';
@@ -19,17 +21,20 @@ export interface LocalJob {
   ref: JobRef;
   runner: JobRunner;
   record: JobRecord;
-  /** `<loop>/<n>/<step>` */
+  /** `<loop>/<n>/<step>` or `workload/<workload>/<key>/<job>` */
   key: string;
   attempt: number;
 }
 
 /** Jobs that this machine can look at: the local runner's in the state folder, and those of Slurm on shared folders. */
 export interface LocalJobs {
-  /** Jobs of a loop in the order in which they were submitted. */
-  list(loop: string): Promise<LocalJob[]>;
-  /** `<loop>/<n>/<step>/<attempt>`, or without the attempt for the newest one. @throws NotFoundError */
-  find(name: string): Promise<LocalJob>;
+  /** Jobs of `<loop>`, `<workload>` or `<workload>/<key>` in the order in which they were submitted. */
+  list(owner: string): Promise<LocalJob[]>;
+  /**
+   * The job of a key (contracts/job-keys), without an attempt the newest one.
+   * @param task the newest attempt with this task: a retry of an array has only those that failed. @throws NotFoundError
+   */
+  find(name: string, task?: number): Promise<LocalJob>;
 }
 
 export function localJobs(environment: Environment): LocalJobs {
@@ -78,22 +83,28 @@ export function localJobs(environment: Environment): LocalJobs {
       .sort((a, b) => (a.record.submittedAt < b.record.submittedAt ? -1 : 1));
   };
   return {
-    list: (loop) => all(({ key }) => key.startsWith(`${loop}/`)),
-    async find(name) {
-      if (!/^[^/]+\/\d+\/[^/]+(\/\d+)?$/.test(name))
-        throw new InvalidArgument(
-          `job ${JSON.stringify(name)}: expected <loop>/<n>/<step> or <loop>/<n>/<step>/<attempt>, such as spam-filter/3/train`,
-        );
-      const matching = await all(({ ref, key }) => ref.name === name || key === name);
-      const newest = matching.sort((a, b) => a.attempt - b.attempt).at(-1);
-      if (!newest)
-        throw new NotFoundError(
-          `no job ${name} on this machine; goto3 job list ${name.split('/')[0]} shows what there is`,
-        );
-      return newest;
+    list: (owner) => all(({ key }) => isJobOf(owner, key)),
+    async find(name, task) {
+      const asked = parseJobKey(name);
+      if (!asked) throw new InvalidArgument(`job ${JSON.stringify(name)}: expected ${jobKeyForms}`);
+      const { key, owner, attempt } = asked;
+      const matching = await all((job) => job.key === key && (attempt === undefined || job.attempt === attempt));
+      const newestFirst = matching.sort((a, b) => b.attempt - a.attempt);
+      if (newestFirst.length === 0)
+        throw new NotFoundError(`no job ${name} on this machine; goto3 job list ${owner} shows what there is`);
+      const found = task === undefined ? newestFirst[0] : newestFirst.find((job) => tasksOf(job).includes(task));
+      if (found) return found;
+      const tasks = tasksText([...new Set(newestFirst.flatMap(tasksOf))].sort((a, b) => a - b));
+      throw new NotFoundError(
+        tasks === ''
+          ? `${name} is no array, so it has no task ${task}`
+          : `${name} has no task ${task}: it has ${tasks}`,
+      );
     },
   };
 }
+
+const tasksOf = ({ record }: LocalJob): number[] => (record.spec.array ? taskNumbers(record.spec.array.tasks) : []);
 
 /** Where a runner keeps its jobs. */
 interface Place {

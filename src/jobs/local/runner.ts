@@ -138,7 +138,8 @@ class LocalRunner implements JobRunner {
     const array = await this.#arrayIn(whole);
     const shown = array && (task ?? taskToShow(await this.#arrays.tasks(whole, array, this.#words)));
     const folder = shown === undefined ? whole : taskFolderOf(whole, shown);
-    const ended = await isThere(folder.exit);
+    // A task of an array that has ended may never have started.
+    const ended = (await isThere(folder.exit)) || (folder !== whole && (await isThere(whole.exit)));
     return await readLogPage(folder, cursor, ended);
   }
 

@@ -140,7 +140,8 @@ class SlurmRunner implements JobRunner {
     const spec = await this.#specOf(whole);
     const shown = spec.array && (task ?? taskToShow(await this.tasks(ref)));
     const folder = shown === undefined ? whole : taskFolderOf(whole, shown);
-    const ended = await isThere(folder.exit);
+    // A task of an array that has ended may never have started.
+    const ended = (await isThere(folder.exit)) || (folder !== whole && (await isThere(whole.exit)));
     return await readLogPage(folder, cursor, ended);
   }
 

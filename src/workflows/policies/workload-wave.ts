@@ -14,6 +14,8 @@ type State = 'waiting' | 'starting' | 'running' | 'succeeded' | 'failed' | 'canc
 /** Failures that are told with their reason; the store has all. */
 const toldFailures = 10;
 
+const nothing = { failureClass: null, lastAttempt: 0, output: null, tasks: null, durationMs: 0, gpuHours: 0 };
+
 export const noCounts = (): WorkloadCounts => ({ succeeded: 0, failed: 0, cancelled: 0, skipped: 0 });
 
 export const addCounts = (a: WorkloadCounts, b: WorkloadCounts): WorkloadCounts => ({
@@ -99,9 +101,14 @@ export class WaveBoard {
     });
   }
 
+  /** A person has cancelled this job alone (`goto3 job cancel`); what needs it will not start. */
+  cancelled({ job }: PreparedJob): void {
+    this.#states.set(job, 'cancelled');
+    this.#ended.push({ job, state: 'cancelled', reason: 'the job was cancelled', ...nothing });
+  }
+
   /** Everything that is under way is cancelled; what waits will not start. */
   cancel(): EndedJob[] {
-    const nothing = { failureClass: null, lastAttempt: 0, output: null, tasks: null, durationMs: 0, gpuHours: 0 };
     const cancelled = [...this.#states].filter(([, state]) => state === 'running' || state === 'starting');
     for (const [name] of cancelled) this.#states.set(name, 'cancelled');
     return [

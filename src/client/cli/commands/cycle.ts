@@ -79,7 +79,7 @@ export function registerCycle(program: Command): void {
         const { parseCycleId } = await import('../../cycle-reports.ts');
         const { printLogs } = await import('../job-logs.ts');
         const { loop, n } = parseCycleId(id);
-        return await printLogs(session, `${loop}/${n}/train`, follow);
+        return await printLogs(session, `${loop}/${n}/train`, { follow });
       }),
     );
 

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { formatDuration } from '../../../contracts/units.ts';
 import { define, defineRequest, group, runs } from '../command.ts';
 import { type Paint, type Result, table } from '../output.ts';
@@ -7,15 +7,16 @@ import { clock } from '../words.ts';
 export function registerJob(program: Command): void {
   const job = group(program, 'job', 'jobs of this machine, and of Slurm on shared folders');
 
-  define(job, 'list <loop>', 'every attempt of every job of a loop', [
+  define(job, 'list <owner>', 'every attempt of every job of a loop, of a workload, or of one run of it', [
     'job list spam-filter',
+    'job list option-pricing/monday',
     'job list spam-filter --json',
   ]).action(
-    runs<object, [loop: string]>(async (session, _options, loop) => {
+    runs<object, [owner: string]>(async (session, _options, owner) => {
       const { localJobs } = await import('../local-jobs.ts');
       const jobs = localJobs(session.environment);
       const listed = await Promise.all(
-        (await jobs.list(loop)).map(async ({ ref, runner, record, attempt }) => ({
+        (await jobs.list(owner)).map(async ({ ref, runner, record, attempt }) => ({
           job: ref.name,
           attempt,
           submittedAt: record.submittedAt,
@@ -40,25 +41,30 @@ export function registerJob(program: Command): void {
             status.reason ?? '',
           ]),
           session.output,
-        ) || `no job of the loop ${loop} was started on this machine`;
-      return { document: { loop, jobs: listed }, text };
+        ) || `no job of ${owner} was started on this machine`;
+      return { document: { owner, jobs: listed }, text };
     }),
   );
 
   define(job, 'logs <key>', "what a job prints: an attempt's, or the newest attempt's", [
     'job logs spam-filter/3/train',
     'job logs spam-filter/3/train/2 -f                 follow attempt 2 to its end',
+    'job logs option-pricing/monday/simulate --task 7  a task of an array, in the newest attempt that has it',
   ])
     .option('-f, --follow', 'go on until the job ends')
+    .option('--task <n>', 'of an array (default: the first that failed, else the first that has started)', taskNumber)
     .action(
-      runs<{ follow?: boolean }, [key: string]>(async (session, { follow = false }, key): Promise<Result> => {
-        const { printLogs } = await import('../job-logs.ts');
-        return await printLogs(session, key, follow);
-      }),
+      runs<{ follow?: boolean; task?: number }, [key: string]>(
+        async (session, { follow = false, task }, key): Promise<Result> => {
+          const { printLogs } = await import('../job-logs.ts');
+          return await printLogs(session, key, { follow, ...(task !== undefined && { task }) });
+        },
+      ),
     );
 
   defineRequest(job, 'cancel <key>', 'end a job in good order: its program saves and leaves; its cycle ends', [
     'job cancel spam-filter/3/train',
+    'job cancel option-pricing/monday/simulate         all tasks; what needs it is skipped, `workload resume` runs it',
   ]).action(
     runs<object, [key: string]>(async (session, _options, key) => {
       const { cancelJob } = await import('../../job.ts');
@@ -67,6 +73,11 @@ export function registerJob(program: Command): void {
       return { document: { job: key, workflowId, cancelRequested: true }, text: `${workflowId}: asked to end` };
     }),
   );
+}
+
+function taskNumber(text: string): number {
+  if (!/^\d{1,7}$/.test(text)) throw new InvalidArgumentError('expected the number of a task, such as 7');
+  return Number(text);
 }
 
 const stateColour = (state: string, paint: Paint) =>
