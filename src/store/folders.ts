@@ -30,10 +30,16 @@ const maxFiles = 10_000;
  *
  * Throws `InvalidInput` for anything but plain files: a symbolic link or a hard link lets a program's output folder show
  * a file that lies elsewhere, and a device or a pipe has no content.
+ *
+ * @param leavesOut entries of the folder that are not looked at, nor what is below them
  */
-export async function putFolder(store: Blobs, folder: string): Promise<ArtifactFile[]> {
+export async function putFolder(
+  store: Blobs,
+  folder: string,
+  leavesOut: (name: string) => boolean = () => false,
+): Promise<ArtifactFile[]> {
   const paths: string[] = [];
-  for await (const path of filesBelow(folder, '')) {
+  for await (const path of filesBelow(folder, '', leavesOut)) {
     if (paths.push(path) > maxFiles) throw new InvalidInput(`folder ${folder}: more than ${maxFiles} files`);
   }
   return await inParallel(paths.sort(), filesAtOnce, (path) => putFile(store, folder, path));
@@ -57,8 +63,13 @@ export async function materialise(store: Source, files: readonly ArtifactFile[],
   }
 }
 
-async function* filesBelow(root: string, prefix: string): AsyncIterable<string> {
+async function* filesBelow(
+  root: string,
+  prefix: string,
+  leavesOut: (name: string) => boolean = () => false,
+): AsyncIterable<string> {
   for (const entry of await readdir(join(root, prefix), { withFileTypes: true })) {
+    if (leavesOut(entry.name)) continue;
     const path = prefix + entry.name;
     if (!isSafeRelativePath(path))
       throw new InvalidInput(`folder ${root}: the file name ${JSON.stringify(path)} cannot be stored`);

@@ -39,6 +39,17 @@ describe('folders', () => {
     assert.deepEqual(new Uint8Array(await readFile(join(target, 'model.onnx'))), weights);
   });
 
+  it('leave out what they are told to, with all below it, even what cannot be stored', async () => {
+    await mkdir(join(source, '.venv/bin'), { recursive: true });
+    await symlink('/usr/bin/python3', join(source, '.venv/bin/python'));
+    await writeFile(join(source, 'train.py'), 'pass');
+    const files = await putFolder(store, source, (name) => name.startsWith('.'));
+    assert.deepEqual(
+      files.map(({ path }) => path),
+      ['train.py'],
+    );
+  });
+
   it('keep right files, repair wrong ones, and leave others alone', async () => {
     await writeFile(join(source, 'right'), 'right');
     await writeFile(join(source, 'short'), 'short');

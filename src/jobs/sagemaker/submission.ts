@@ -190,7 +190,8 @@ async function programFolder(store: Pick<Store, 'blobs'>, { name, program, worki
     );
   if (!(await stat(workingDirectory).catch(() => undefined))?.isDirectory())
     throw new InvalidJob(`job ${name}, workingDirectory ${workingDirectory}: no such folder on this worker`);
-  return await putFolder(store, workingDirectory);
+  // What tools keep beside a program is none of it: .git, .venv, and our own state in .goto3, which changes all the time.
+  return await putFolder(store, workingDirectory, (name) => name.startsWith('.'));
 }
 
 /** Launcher and manifests; returns the channels that have bytes. S3 has nothing to list for an empty one. */

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { readEnvironmentsFile } from '../../../src/client/environments.ts';
 import { readLoopFile } from '../../../src/client/loop-file.ts';
 import { nearest } from '../../../src/client/nearest.ts';
+import { readTargets } from '../../../src/stack/targets.ts';
 import { documentOf, runCli } from './run-cli.ts';
 
 const csv = (rows: number, label: (n: number) => string): string =>
@@ -130,6 +131,8 @@ describe('goto3 init', function () {
     ['regression', ['--python']],
     ['classifier', ['--python']],
     ['slurm', []],
+    ['sagemaker', []],
+    ['sagemaker', ['--python']],
   ] as const)
     it(`${template} ${language.join('')}: the file is valid, every program that it names is there`, async () => {
       const file = template === 'regression' ? 'numbers.csv' : 'kinds.csv';
@@ -139,10 +142,20 @@ describe('goto3 init', function () {
       const { spec } = await readLoopFile(join(project, 'loop.yaml'));
       const files = await readdir(project);
       for (const { program } of [spec.data, spec.train, spec.evaluate!]) assert.ok(files.includes(program[1]!));
-      assert.equal(spec.train.runsOn, template === 'slurm' ? 'slurm:lab' : 'local');
-      assert.equal(files.includes('targets.yaml'), template === 'slurm');
+      const elsewhere = template === 'slurm' || template === 'sagemaker';
+      assert.equal(spec.train.runsOn, elsewhere ? `${template}:lab` : 'local');
+      assert.equal(files.includes('targets.yaml'), elsewhere);
       const { environments } = readEnvironmentsFile(join(project, 'goto3.yaml'));
-      assert.equal(environments.dev!.targets, template === 'slurm' ? 'targets.yaml' : undefined);
+      assert.equal(environments.dev!.targets, elsewhere ? 'targets.yaml' : undefined);
+      if (elsewhere) {
+        const { slurm, sagemaker } = await readTargets(join(project, 'targets.yaml'));
+        assert.deepEqual(Object.keys(template === 'slurm' ? slurm : sagemaker), ['lab']);
+      }
+      if (template === 'sagemaker') {
+        assert.deepEqual(spec.train.program, ['python3', 'train.py'], 'of the container');
+        const [from, to] = /COPY (\S+) (\S+)/.exec(await readFile(join(project, 'Dockerfile'), 'utf8'))!.slice(1);
+        assert.ok(files.includes(from!), `${from} for ${to}`);
+      }
       for (const name of files.filter((entry) => entry.includes('.') && !entry.startsWith('.')))
         assert.doesNotMatch(await readFile(join(project, name), 'utf8'), /\{\{\w+\}\}/, name);
       if (language.length > 0) {
@@ -167,7 +180,6 @@ describe('goto3 init', function () {
     ['a column that is not there', () => of('kinds.csv', '--label', 'knid'), /no such column; did you mean "kind"\?/],
     ['a file that is not there', () => of('none.csv'), /none\.csv: no such file/],
     ['a template that is not there', () => of('kinds.csv', '--template', 'clasifier'), /did you mean "classifier"\?/],
-    ['sagemaker', () => of('kinds.csv', '--template', 'sagemaker'), /not there yet/],
     ['words as numbers', () => of('kinds.csv', '--template', 'regression'), /not all of it are numbers/],
     ['numbers as classes', () => of('numbers.csv'), /has 120 different values; --template regression/],
   ];

@@ -3,7 +3,7 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CsvColumns } from './init-csv.ts';
 
-export const templateNames = ['classifier', 'text', 'regression', 'slurm'] as const;
+export const templateNames = ['classifier', 'text', 'regression', 'slurm', 'sagemaker'] as const;
 export type TemplateName = (typeof templateNames)[number];
 
 export interface Project {
@@ -30,14 +30,27 @@ export async function projectFiles(project: Project): Promise<ProjectFile[]> {
   const task = template === 'regression' ? 'regression' : 'classifier';
   const language = python ? 'python' : 'node';
   const programs = python
-    ? ['feed.py', `${task}/train.py`, `${task}/evaluate.py`, 'test_feed.py', 'requirements.txt']
+    ? ['feed.py', `${task}/evaluate.py`, 'test_feed.py']
+    : ['feed.mjs', `${task}/evaluate.mts`, 'feed.test.mjs'];
+  // In a container of its own nothing of goto3 is there to be imported.
+  const trainer = trainsInPython(project)
+    ? [`python/${task}/train.py`, 'python/requirements.txt']
     : // Text is learnt by goto3's own recipe, where it stands.
-      ['feed.mjs', ...(columns.kind === 'text' ? [] : [`${task}/train.ts`]), `${task}/evaluate.mts`, 'feed.test.mjs'];
+      columns.kind === 'text'
+      ? []
+      : [`node/${task}/train.ts`];
+  const elsewhere: [from: string, to: string][] = isElsewhere(template)
+    ? [[`shared/targets-${template}.yaml`, 'targets.yaml']]
+    : [];
   const sources: [from: string, to: string][] = [
     ['shared/loop.yaml', 'loop.yaml'],
     ['shared/goto3.yaml', 'goto3.yaml'],
-    ...(template === 'slurm' ? [['shared/targets.yaml', 'targets.yaml'] as [string, string]] : []),
-    ...programs.map((file): [string, string] => [`${language}/${file}`, file.split('/').at(-1)!]),
+    ...elsewhere,
+    ...(template === 'sagemaker' ? [['shared/Dockerfile', 'Dockerfile'] as [string, string]] : []),
+    ...[...programs.map((file) => `${language}/${file}`), ...trainer].map((file): [string, string] => [
+      file,
+      file.split('/').at(-1)!,
+    ]),
     ['shared/ci.yml', '.github/workflows/ci.yml'],
     ['shared/gitignore', '.gitignore'],
   ];
@@ -65,14 +78,18 @@ const filled = (text: string, words: Readonly<Record<string, string>>, file: str
 /** JSON text is YAML, JavaScript and Python text too. */
 const quoted = (text: string): string => JSON.stringify(text);
 
-function wordsOf({ name, template, python, columns }: Project): Record<string, string> {
+const trainsInPython = ({ python, template }: Project): boolean => python || template === 'sagemaker';
+const isElsewhere = (template: TemplateName): boolean => template === 'slurm' || template === 'sagemaker';
+
+function wordsOf(project: Project): Record<string, string> {
+  const { name, template, python, columns } = project;
   const { label, features, idColumn, timeColumn, labels, rows } = columns;
   const regression = template === 'regression';
   const [rarest] = labels[0] ?? [''];
   const commonest = (labels.at(-1)?.[1] ?? rows) / Math.max(1, rows);
   const hyperparameters = regression
-    ? ['alpha: 1', ...(python ? [] : ['sweeps: 200'])]
-    : python
+    ? ['alpha: 1', ...(trainsInPython(project) ? [] : ['sweeps: 200'])]
+    : trainsInPython(project)
       ? ['C: 1']
       : columns.kind === 'text'
         ? // About so many row visits are needed, however few the rows are.
@@ -82,7 +99,8 @@ function wordsOf({ name, template, python, columns }: Project): Record<string, s
     name: name,
     run: python ? '.venv/bin/python' : 'node',
     feed: python ? 'feed.py' : 'feed.mjs',
-    train: python ? 'train.py' : 'train.ts',
+    runTrain: template === 'sagemaker' ? 'python3' : python ? '.venv/bin/python' : 'node',
+    train: trainsInPython(project) ? 'train.py' : 'train.ts',
     evaluate: python ? 'evaluate.py' : 'evaluate.mts',
     task: regression ? 'regression' : 'classification',
     label: quoted(label),
@@ -93,8 +111,13 @@ function wordsOf({ name, template, python, columns }: Project): Record<string, s
     hyperparameters: hyperparameters.join(', '),
     costs: regression ? 'tooLow: 2' : `costly: ${quoted(rarest)}, miss: 3`,
     metrics: (regression ? regressionGate : classifierGate(commonest)).map((line) => `    ${line}`).join('\n'),
-    dev: template === 'slurm' ? '{ targets: targets.yaml }' : '{}',
-    runsOn: template === 'slurm' ? 'slurm:lab' : 'local',
+    dev:
+      template === 'sagemaker'
+        ? '{ store: s3://my-bucket/goto3, targets: targets.yaml }'
+        : template === 'slurm'
+          ? '{ targets: targets.yaml }'
+          : '{}',
+    runsOn: isElsewhere(template) ? `${template}:lab` : 'local',
     test: python ? '.venv/bin/python -m unittest' : 'node --test',
     ciSetup: python ? '      - run: python3 -m venv .venv && .venv/bin/pip install -r requirements.txt\n' : '',
   };

@@ -20,6 +20,7 @@ export function registerInit(program: Command): void {
     'init prices --csv houses.csv --label price --template regression --python',
     'init tickets --csv tickets.csv --label queue --template text',
     'init parcels --csv parcels.csv --label kind --template slurm --id parcel --time seenAt',
+    'init parcels --csv parcels.csv --label kind --template sagemaker      trains in a container, in Python',
   ])
     .requiredOption('--csv <file>', 'your rows, with a line of column names; copied to rows.csv')
     .requiredOption('--label <column>', 'what the model is to tell')
@@ -27,7 +28,7 @@ export function registerInit(program: Command): void {
     .option('--time <column>', "the rows' own time (default: a column named date or the like, else their order)")
     .option('--name <name>', 'of the loop, the model and the endpoint (default: the folder’s)')
     .option('--python', 'training, data and evaluation in Python; otherwise in Node, with nothing to install')
-    .option('--template <name>', 'classifier, text, regression or slurm; sagemaker is not there yet', 'classifier')
+    .option('--template <name>', 'classifier, text, regression, slurm or sagemaker', 'classifier')
     .action(runs<InitOptions, [dir: string]>((session, options, dir) => init(session.output.paint, options, dir)));
 }
 
@@ -43,9 +44,8 @@ async function init(paint: Paint, options: InitOptions, dir: string) {
 
   const template = templateNames.find((name) => name === options.template);
   if (template === undefined) {
-    const problem = options.template === 'sagemaker' ? 'not there yet' : `no such template`;
     throw new InvalidArgument(
-      `--template ${options.template}: ${problem}${nearest(options.template, templateNames)}; expected ${templateNames.join(', ')}`,
+      `--template ${options.template}: no such template${nearest(options.template, templateNames)}; expected ${templateNames.join(', ')}`,
     );
   }
   const folder = resolve(dir);
@@ -129,6 +129,12 @@ function describe({ shown, name, python, template, columns, written }: Made, pai
     `  cd ${shown}`,
     ...(python ? ['  python3 -m venv .venv && .venv/bin/pip install -r requirements.txt'] : []),
     ...(template === 'slurm' ? ['  name your cluster in targets.yaml'] : []),
+    ...(template === 'sagemaker'
+      ? [
+          '  build the Dockerfile and push it to your registry; name it, role and region in targets.yaml',
+          '  name your bucket in goto3.yaml; goto3 doctor tries it',
+        ]
+      : []),
     `  goto3 up --endpoint ${name}`,
     '  goto3 apply loop.yaml               in another terminal, from the same folder',
   ].join('\n');
