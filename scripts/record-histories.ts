@@ -8,11 +8,15 @@ import type { QueryDefinition } from '@temporalio/common';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { ask } from '../src/client/ask.ts';
+import { cancelJob } from '../src/client/job.ts';
 import type { DeployRequest, Request, RolloutPlan } from '../src/contracts/messages.ts';
 import { taskQueues, workflowIds } from '../src/contracts/names.ts';
+import { workloadIds } from '../src/contracts/workload-names.ts';
 import { endpoint, job, kick, retrainCycle, retrainingLoop } from '../src/workflows/index.ts';
 import * as messages from '../src/workflows/messages.ts';
+import { resumeWorkloadUpdate, workloadStatusQuery } from '../src/workflows/workload-messages.ts';
 import { eventually, startTemporal, startWorkers } from '../test/temporal.ts';
+import { WorkloadWorlds } from '../test/workflows/workload-world.ts';
 import { digestOf, type World, Worlds } from '../test/workflows/world.ts';
 
 /**
@@ -278,6 +282,48 @@ const storiesOfShortRuns: typeof stories = {
   },
 };
 
+const workloadWorlds = new WorkloadWorlds();
+const wavesOf = (workload: string) => env.client.workflow.getHandle(workloadIds.wave({ workload, key: 'k' }, 0));
+const needs = { first: [], second: ['first'], third: ['second'], alone: [] };
+
+const storiesOfWorkloads: typeof stories = {
+  'workload-succeeded': async () => await ended(await workloadWorlds.start(env.client, 'good', needs)),
+  /** Its first run, which ends in the one that goes on after the resume. */
+  'workload-parked-and-resumed': async () => {
+    const world = workloadWorlds.of('resumed');
+    world.fails.add('second');
+    const first = await workloadWorlds.start(env.client, 'resumed', needs);
+    await eventually('parked', async () => (await first.query(workloadStatusQuery)).state === 'parked');
+    world.fails.clear();
+    await ask(first, resumeWorkloadUpdate, { ...says('ann'), specDigest: digestOf('spec') });
+    await ended(env.client.workflow.getHandle(first.workflowId));
+    return env.client.workflow.getHandle(first.workflowId, first.firstExecutionRunId);
+  },
+  'workload-cancelled': async () => {
+    const world = workloadWorlds.of('stopped');
+    world.hangs.add('first');
+    const handle = await workloadWorlds.start(env.client, 'stopped', needs);
+    await eventually('alone has ended', async () => world.ended.has('alone') && world.runs.includes('first'));
+    await handle.cancel();
+    return await ended(handle);
+  },
+  'wave-cancelled': async () => await ended(wavesOf('stopped')),
+  'wave-skipped-what-needs-a-failed-job': async () => {
+    workloadWorlds.of('broken').fails.add('second');
+    await ended(await workloadWorlds.start(env.client, 'broken', needs, 'end'));
+    return wavesOf('broken');
+  },
+  'wave-job-cancelled-alone': async () => {
+    const world = workloadWorlds.of('alone');
+    world.hangs.add('first');
+    const handle = await workloadWorlds.start(env.client, 'alone', needs, 'end');
+    await eventually('first runs', async () => world.runs.includes('first'));
+    await cancelJob(env.client, 'alone/k/first');
+    await ended(handle);
+    return wavesOf('alone');
+  },
+};
+
 const rollout: RolloutPlan = {
   ...{ canary: [10, 50], atLeastRequests: 300, atMostMs: 60_000, onTimeout: 'rollback' },
   ...{ errorRateMargin: 0.01, latencyP99Relative: 0.5, probation: null },
@@ -379,12 +425,16 @@ async function record(name: string, story: () => Promise<WorkflowHandle>): Promi
   console.log(`${name}: ${(history as { events: unknown[] }).events.length} events, ${text.length} bytes`);
 }
 
-async function recordAll(told: typeof stories, config: Record<string, number>): Promise<void> {
+async function recordAll(
+  told: typeof stories,
+  config: Record<string, number>,
+  activities: object = worlds.activities(),
+): Promise<void> {
   const missing = Object.keys(told).filter((name) => !existsSync(join(folder, `${name}.json`)));
   if (missing.length === 0) return;
   env = await startTemporal(config);
   worlds.client = env.client;
-  const workers = await startWorkers(env, worlds.activities());
+  const workers = await startWorkers(env, activities);
   try {
     for (const name of missing) await record(name, told[name]!);
   } finally {
@@ -395,3 +445,4 @@ async function recordAll(told: typeof stories, config: Record<string, number>): 
 
 await recordAll(stories, {});
 await recordAll(storiesOfShortRuns, { 'limit.historyCount.suggestContinueAsNew': 60 });
+await recordAll(storiesOfWorkloads, {}, workloadWorlds.activities());

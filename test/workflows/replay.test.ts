@@ -20,7 +20,7 @@ describe('recorded histories', () => {
   };
 
   it('tell of every workflow', () => {
-    for (const kind of ['loop', 'cycle', 'endpoint', 'job', 'kick'])
+    for (const kind of ['loop', 'cycle', 'endpoint', 'job', 'kick', 'workload', 'wave'])
       assert.ok(
         names.some((name) => name.startsWith(kind)),
         `no history of ${kind}`,
