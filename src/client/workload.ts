@@ -1,21 +1,23 @@
-import { createReadStream } from 'node:fs';
-import { lstat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { type Client, WorkflowExecutionAlreadyStartedError, type WorkflowHandle } from '@temporalio/client';
+import {
+  type Client,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowFailedError,
+  type WorkflowHandle,
+} from '@temporalio/client';
 import type { Digest } from '../contracts/digest.ts';
 import type { Answer } from '../contracts/messages.ts';
 import { isName, taskQueues } from '../contracts/names.ts';
-import { FileListDocument, SubmittedWorkload, WorkloadReport } from '../contracts/workload-documents.ts';
+import { SubmittedWorkload, WorkloadReport } from '../contracts/workload-documents.ts';
 import type { WaveStatus, WorkloadInput, WorkloadResult, WorkloadStatus } from '../contracts/workload-messages.ts';
 import { parseWorkloadId, type WorkloadRun, workloadIds, workloadRefs } from '../contracts/workload-names.ts';
-import { putFolder } from '../store/folders.ts';
 import { getJson, putJson } from '../store/manifests.ts';
-import type { Ref, Store } from '../store/types.ts';
+import type { Store } from '../store/types.ts';
 import type { workload } from '../workflows/index.ts';
 import { resumeWorkloadUpdate, waveStatusQuery, workloadStatusQuery } from '../workflows/workload-messages.ts';
-import { InvalidArgument, InvalidFile, NotFoundError, NotRunning, Refused } from './errors.ts';
+import { Goto3Error, InvalidArgument, NotFoundError, NotRunning, Refused } from './errors.ts';
 import { accepted, cancel, query, tell } from './talk.ts';
 import type { WorkloadFileContent } from './workload-file.ts';
+import { isSame, takeIn } from './workload-intake.ts';
 
 interface Connected {
   temporal: Client;
@@ -139,8 +141,18 @@ export class WorkloadHandle {
     return ref && (await getJson(this.#connected.store, WorkloadReport, ref.digest));
   }
 
+  /** Waits for the end. @throws Goto3Error for a run that was cancelled or terminated: it has none */
   async result(): Promise<WorkloadResult> {
-    return (await this.#workflow.result()) as WorkloadResult;
+    try {
+      return (await this.#workflow.result()) as WorkloadResult;
+    } catch (error) {
+      if (!(error instanceof WorkflowFailedError)) throw error;
+      const id = `${this.run.workload}/${this.run.key}`;
+      throw new Goto3Error(
+        `${id} has no result: ${error.cause?.message ?? error.message}; goto3 workload resume ${id} goes on from what succeeded`,
+        { cause: error },
+      );
+    }
   }
 
   /** Ends its jobs in good order; `resume` goes on later. @throws NotRunning */
@@ -185,54 +197,6 @@ export class WorkloadHandle {
     await start(temporal, this.run, { specDigest: newest.digest, onFailure, again: true });
     return { id, state: 'started', reason: 'started again: what has not succeeded runs' };
   }
-}
-
-/** Same file, scripts and inputs, whoever submits it. */
-async function isSame(
-  store: Store,
-  { digest }: Ref,
-  { submittedBy: _by, ...mine }: SubmittedWorkload,
-): Promise<boolean> {
-  const { submittedBy: _theirs, ...theirs } = await getJson(store, SubmittedWorkload, digest);
-  const text = (value: object): string => JSON.stringify(value, (_key, v: unknown) => (isMapping(v) ? sorted(v) : v));
-  return text(mine) === text(theirs);
-}
-
-const isMapping = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-const sorted = (value: Record<string, unknown>): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
-
-/** Scripts and inputs into the store; returns the document that names them. */
-async function takeIn(store: Store, content: WorkloadFileContent, by: string): Promise<SubmittedWorkload> {
-  const { file, spec, folder } = content;
-  const scripts: SubmittedWorkload['scripts'] = {};
-  for (const [job, { file: name, interpreter, bytes }] of Object.entries(content.scripts))
-    scripts[job] = { file: name, interpreter, digest: await store.blobs.put(bytes) };
-  const inputs: SubmittedWorkload['inputs'] = {};
-  for (const [job, { inputs: paths }] of Object.entries(spec.jobs)) {
-    const taken: SubmittedWorkload['inputs'][string] = {};
-    for (const [name, path] of Object.entries(paths))
-      taken[name] = await takeInput(store, join(folder, path), `jobs.${job}.inputs.${name}: ${path}`);
-    inputs[job] = taken;
-  }
-  return {
-    schema: 'goto3/workload/v1',
-    file,
-    // As it will be read again: without what is undefined.
-    spec: JSON.parse(JSON.stringify(spec)) as typeof spec,
-    ...{ folder, scripts, inputs, submittedBy: by },
-  };
-}
-
-async function takeInput(store: Store, path: string, what: string): Promise<{ files: Digest; single?: string }> {
-  const facts = await lstat(path).catch(() => undefined);
-  if (facts?.isDirectory()) return { files: await putJson(store, FileListDocument, await putFolder(store, path)) };
-  if (!facts?.isFile()) throw new InvalidFile('the workload', [`${what}: expected a file or a folder`]);
-  const digest = await store.blobs.put(createReadStream(path));
-  const single = basename(path);
-  const file = { path: single, digest, sizeBytes: await store.blobs.sizeBytes(digest) };
-  return { files: await putJson(store, FileListDocument, [file]), single };
 }
 
 /** UTC, to the second: `20261124-130500`, and what tells two submits of one second apart. */

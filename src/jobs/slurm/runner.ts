@@ -6,25 +6,22 @@ import { canonicalBytes, digestOf } from '../../store/canonical-json.ts';
 import { ArrayStates, type TaskWords } from '../array/array-states.ts';
 import { taskToShow } from '../array/tally.ts';
 import { taskFolderOf } from '../array/task-folder.ts';
-import { allowedEnvironment } from '../container-contract.ts';
 import { isThere, type JobFolder, type JobRecord, jobFolderOf, readControlFile } from '../local/job-folder.ts';
 import { findJob, recordJob, runnableSpec } from '../local/job-record.ts';
-import type { Launch, WrapperLimits } from '../local/launch.ts';
+import type { WrapperLimits } from '../local/launch.ts';
 import { readLogPage } from '../local/log-pages.ts';
 import { publishOnce, syncFolder } from '../local/publish.ts';
 import { removeUnfinishedStaging, stageContainer } from '../local/staging.ts';
-import { findTools } from '../local/tools.ts';
-import { bundleWrapper } from '../local/wrapper-bundle.ts';
 import type { ChannelSource } from '../materialise.ts';
-import { resolveSecrets, type SecretSource } from '../secrets.ts';
-import { batchScript, launchVariable, wrapperVariable } from './batch-script.ts';
+import type { SecretSource } from '../secrets.ts';
+import { BatchSubmissions } from './batch-submissions.ts';
 import { directivesOf, slurmJobName } from './directives.ts';
 import { SubmitRejected } from './errors.ts';
 import { noId, SlurmJobStates } from './job-states.ts';
 import type { Patience } from './judge.ts';
 import { QueueWatch } from './queue-watch.ts';
 import { type Accepted, readAccepted, submitOnce } from './submission.ts';
-import { type SlurmTransport, type Submission, wholeId } from './transport.ts';
+import { type SlurmTransport, wholeId } from './transport.ts';
 
 export interface SlurmRunnerOptions {
   /** The target's name: `lab` of `slurm:lab`. */
@@ -76,12 +73,13 @@ class SlurmRunner implements JobRunner {
   readonly #specs = new Map<string, JobSpec>();
   /** Submits of one job in this process share one start. */
   readonly #starting = new Map<string, Promise<string>>();
-  #preparing: Promise<{ wrapper: string; tools: Launch['tools'] }> | undefined;
+  readonly #submissions: BatchSubmissions;
 
   constructor(options: SlurmRunnerOptions) {
     const { target, transport } = options;
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
+    this.#submissions = new BatchSubmissions({ ...options, limits: this.#limits });
     this.#queue = new QueueWatch(transport, target.poll);
     this.#states = new SlurmJobStates({
       queue: this.#queue,
@@ -213,7 +211,7 @@ class SlurmRunner implements JobRunner {
         transport,
         queue: this.#queue,
         unclearWaitMs: target.unclearWaitMs,
-        submission: () => this.#submission(folder, spec),
+        submission: () => this.#submissions.of(folder, spec),
         log: (event, fields) => this.#log(event, spec, fields),
       });
     } catch (error) {
@@ -224,46 +222,6 @@ class SlurmRunner implements JobRunner {
     this.#log('job.accepted', spec, { id: accepted.id, how: accepted.how });
     await removeUnfinishedStaging(folder);
     return accepted.id;
-  }
-
-  async #submission(folder: JobFolder, spec: JobSpec): Promise<Submission> {
-    const { target, hostEnvironment, secrets } = this.#options;
-    const { wrapper, tools } = await this.#prepare();
-    const launch: Omit<Launch, 'host'> = {
-      folder: folder.path,
-      tools,
-      secrets: await resolveSecrets(spec.environment, secrets),
-      limits: this.#limits,
-    };
-    const { HOME, USER, LOGNAME, LANG } = allowedEnvironment(hostEnvironment);
-    const mine = target.transport.kind === 'cli' || target.transport.user === USER;
-    return {
-      directives: directivesOf(spec, target, folder, this.#limits),
-      script: batchScript(target.node ?? process.execPath),
-      environment: {
-        PATH: target.path,
-        ...(mine && HOME !== undefined && { HOME }),
-        ...(mine && USER !== undefined && { USER }),
-        ...(mine && LOGNAME !== undefined && { LOGNAME }),
-        ...(LANG !== undefined && { LANG }),
-        [wrapperVariable]: wrapper,
-        [launchVariable]: JSON.stringify(launch),
-      },
-    };
-  }
-
-  #prepare() {
-    const { target } = this.#options;
-    this.#preparing ??= Promise.all([
-      bundleWrapper(target.folder, new URL('./wrapper.ts', import.meta.url)),
-      findTools({ PATH: target.path }),
-    ])
-      .then(([wrapper, tools]) => ({ wrapper, tools }))
-      .catch((error: unknown) => {
-        this.#preparing = undefined;
-        throw error;
-      });
-    return this.#preparing;
   }
 
   async #find(ref: JobRef): Promise<JobFolder> {

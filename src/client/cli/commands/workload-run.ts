@@ -30,7 +30,8 @@ export function registerWorkloadRuns(workload: Command): void {
         const said = `${id}: ${submitted.outcome}; goto3 workload status ${id} tells how it goes`;
         if (!wait) return { document: submitted, text: [said, ...content.notes].join('\n') };
         session.output.note(said);
-        const end = await ended(new WorkloadHandle(goto3, id));
+        const { awaitWorkload } = await import('../workload-wait.ts');
+        const end = await awaitWorkload(new WorkloadHandle(goto3, id), session.output);
         return {
           document: { ...submitted, ...end },
           text: `${id}: ${end.state}, ${end.succeeded} of ${end.jobs} jobs succeeded`,
@@ -97,21 +98,6 @@ export function registerWorkloadRuns(workload: Command): void {
 }
 
 type Handle = InstanceType<typeof import('../../workload.ts').WorkloadHandle>;
-
-/** Ended, or parked for a person: a script must not wait for one. */
-async function ended(handle: Handle) {
-  for (;;) {
-    const status = await handle.status().catch((error: unknown) => {
-      if ((error as Error).name === 'NotRunning') return undefined;
-      throw error;
-    });
-    if (!status) return await handle.result();
-    if (status.state === 'parked')
-      return { state: 'parked' as const, jobs: status.jobs, ...status.counts, failures: status.failures };
-    await new Promise((resolve) => setTimeout(resolve, pollMs));
-  }
-}
-const pollMs = 500;
 
 function statusText(status: Awaited<ReturnType<Handle['status']>>, { paint }: Page): string {
   const { counts, running } = status;
