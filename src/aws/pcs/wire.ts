@@ -68,7 +68,9 @@ function errorIn(
   metadata: ErrorMetadata,
 ): PCSServiceException {
   const said = [body.__type, headers['x-amzn-errortype'], body.code].find((each) => typeof each === 'string');
-  const code = said?.replace(/:.*$/s, '').replace(/^.*#/s, '') || `Http${metadata.httpStatusCode}`;
+  // What stands before a service answers without its words: 429 is a throttle whoever says it.
+  const unsaid = metadata.httpStatusCode === 429 ? 'ThrottlingException' : `Http${metadata.httpStatusCode}`;
+  const code = said?.replace(/:.*$/s, '').replace(/^.*#/s, '') || unsaid;
   const message = [body.message, body.Message].find((each) => typeof each === 'string') ?? 'no message';
   const retryAfter = Number(headers['retry-after'] || Number.NaN);
   return serviceError(code, message, metadata, {

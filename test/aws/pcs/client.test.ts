@@ -289,6 +289,10 @@ describe('PCS answers, pauses, tokens, addresses', () => {
       },
     );
     assert.throws(() => answer(503, '<html>'), { name: 'Http503', $fault: 'server' });
+    assert.throws(() => answer(429, '<html>', { 'retry-after': '2' }), {
+      name: 'ThrottlingException',
+      retryAfterSeconds: 2,
+    });
     assert.throws(() => answer(400, '{"__type":"constructor","message":"m"}'), { name: 'constructor', message: 'm' });
     assert.throws(() => answer(200, '{"cluster":{"name":"half"}}'), { name: 'UnreadableAnswer', message: /status/ });
   });
