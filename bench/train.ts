@@ -12,7 +12,7 @@ import type { TrainResult, TrainTask } from './train-task.ts';
 /**
  * `npm run bench:train`: fine-tuning of MiniLM in Node against PyTorch + PEFT: the same rows, batches, threads, one process
  * each, in turns. Rows are sentences of two made-up topics that share most of their words. `GOTO3_TORCH_PYTHON` names a
- * Python with the packages of test/torch/train/requirements.txt. The last line is one JSON object.
+ * Python with the packages of test/torch/requirements.txt. The last line is one JSON object.
  * GOTO3_BENCH_REPEATS and GOTO3_BENCH_STEPS make a short form.
  */
 const python = process.env.GOTO3_TORCH_PYTHON;
