@@ -3,7 +3,8 @@ import type { Client } from '@temporalio/client';
 import { WithStartWorkflowOperation, WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import type { CycleActivities, CyclePlan } from '../contracts/activities.ts';
 import type { Digest } from '../contracts/digest.ts';
-import { refNames, taskQueues, workflowIds } from '../contracts/names.ts';
+import { endpointStart } from '../contracts/endpoint-start.ts';
+import { refNames, workflowIds } from '../contracts/names.ts';
 import { getManifest, putManifest } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
 import type { endpoint as endpointWorkflow } from '../workflows/endpoint.ts';
@@ -79,13 +80,10 @@ export function createCycleActivities({ store, client }: CycleDeps): CycleActivi
         args: [request],
         // A retry of this run is the same update; a cycle that is run again asks anew.
         updateId: `${request.requestId}/${activityInfo().workflowExecution?.runId ?? ''}`,
-        startWorkflowOperation: new WithStartWorkflowOperation<typeof endpointWorkflow>('endpoint', {
-          workflowId: workflowIds.endpoint(endpoint),
-          taskQueue: taskQueues.control,
-          args: [{ endpoint }],
-          workflowIdConflictPolicy: 'USE_EXISTING',
-          staticSummary: `what ${endpoint} serves`,
-        }),
+        startWorkflowOperation: new WithStartWorkflowOperation<typeof endpointWorkflow>(
+          'endpoint',
+          endpointStart(endpoint),
+        ),
       });
       return await asked.catch((error: unknown) => {
         // Its validator's word is final: asked again it would say the same.

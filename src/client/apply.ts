@@ -1,5 +1,6 @@
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Digest } from '../contracts/digest.ts';
+import { endpointStart } from '../contracts/endpoint-start.ts';
 import { AppliedLoop, type LoopSpec } from '../contracts/loop-spec.ts';
 import type { SetSpec } from '../contracts/messages.ts';
 import { isName, refNames, taskQueues, workflowIds } from '../contracts/names.ts';
@@ -113,14 +114,7 @@ async function keepEndpoint(
   { rollout }: LoopSpec,
 ): Promise<void> {
   if (rollout === 'none' || !(await store.refs.read(refNames.desired(rollout.endpoint)))) return;
-  const { endpoint } = rollout;
-  await temporal.workflow.start<typeof endpointWorkflow>('endpoint', {
-    workflowId: workflowIds.endpoint(endpoint),
-    taskQueue: taskQueues.control,
-    args: [{ endpoint }],
-    workflowIdConflictPolicy: 'USE_EXISTING',
-    staticSummary: `what ${endpoint} serves`,
-  });
+  await temporal.workflow.start<typeof endpointWorkflow>('endpoint', endpointStart(rollout.endpoint));
 }
 
 /** The spec that is applied, for `status`, `explain` and the diff. */

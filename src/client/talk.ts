@@ -2,12 +2,13 @@ import {
   type Client,
   isGrpcServiceError,
   QueryRejectedError,
+  type WithStartWorkflowOperation,
   type WorkflowHandle,
   WorkflowNotFoundError,
   WorkflowUpdateFailedError,
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
-import type { QueryDefinition, UpdateDefinition } from '@temporalio/common';
+import type { QueryDefinition, UpdateDefinition, Workflow } from '@temporalio/common';
 import type { Answer, Request } from '../contracts/messages.ts';
 import { ask } from './ask.ts';
 import { Goto3Error, NoServer, NotRunning, NoWorkers, Refused } from './errors.ts';
@@ -24,6 +25,22 @@ export async function tell<T extends Request>(
   request: T,
 ): Promise<Answer> {
   return await translated(client, handle.workflowId, () => ask(handle, update, request, acceptWithinMs));
+}
+
+/** The same to a workflow that need not run yet: then it is started, and is told first of all. */
+export async function tellOrStart<W extends Workflow, T extends Request>(
+  client: Client,
+  start: WithStartWorkflowOperation<W>,
+  update: UpdateDefinition<Answer, [T]>,
+  request: T,
+): Promise<Answer> {
+  return await translated(client, start.options.workflowId, () =>
+    client.workflow.executeUpdateWithStart(update, {
+      args: [request],
+      updateId: request.requestId,
+      startWorkflowOperation: start,
+    }),
+  );
 }
 
 /** The answer, unless it says no. @throws Refused with the reason */

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { Promotion } from '../../../models/promotion-log.ts';
+import type { Store } from '../../../store/types.ts';
 import { InvalidArgument } from '../../errors.ts';
-import { define, runs, withReason } from '../command.ts';
+import { define, defineRequest, runs, withReason } from '../command.ts';
 import { exitCodes } from '../errors.ts';
 import { facts, table } from '../output.ts';
 import type { Session } from '../session.ts';
@@ -15,7 +16,12 @@ interface PromoteOptions {
   reason: string;
 }
 
-/** `goto3 models promote|promotions|approve|reject`. */
+interface DeployOptions {
+  loop?: string;
+  reason: string;
+}
+
+/** `goto3 models promote|promotions|approve|reject|deploy`. */
 export function registerModelsPromote(models: Command): void {
   withReason(
     define(models, 'promote <model>', 'a version into another environment, judged by the gate there', [
@@ -28,6 +34,14 @@ export function registerModelsPromote(models: Command): void {
       .option('--by <name>', 'who asks, for the record (default: account@host)'),
     'asked by hand',
   ).action(runs<PromoteOptions, [model: string]>(promoteVersion));
+
+  withReason(
+    defineRequest(models, 'deploy <model>', 'roll a version out on the endpoint of its loop, as a cycle would', [
+      'models deploy spam-filter@8 --env prod                     what was promoted gets to serve',
+      'models deploy spam-filter@5 --reason "the one of May again"',
+    ]).option('--loop <name>', 'whose endpoint and rollout, where several loops have the model'),
+    'asked by hand',
+  ).action(runs<DeployOptions, [model: string]>(deploy));
 
   define(models, 'promotions <model>', 'versions that came from other environments, and those that wait', [
     'models promotions spam-filter --env prod',
@@ -70,7 +84,7 @@ export function registerModelsPromote(models: Command): void {
             `promotion ${JSON.stringify(start)}: ${found.length > 1 ? 'several begin so' : 'there is none'}; goto3 models promotions ${model} lists them`,
           );
         const word = { approved: verb === 'approve', by: session.by, reason };
-        return shown(session, await decidePromotion(store, model, found[0]!.key, word));
+        return await shown(session, store, await decidePromotion(store, model, found[0]!.key, word));
       }),
     );
 }
@@ -82,13 +96,11 @@ async function promoteVersion(session: Session, options: PromoteOptions, what: s
   const { promote } = await import('../../../models/promote.ts');
   const { localEvaluation } = await import('../local-evaluation.ts');
 
-  const [, model, version] = /^([^@]+)@([1-9]\d{0,8})$/.exec(what) ?? [];
-  if (model === undefined)
-    throw new InvalidArgument(`${JSON.stringify(what)}: expected <model>@<version>, such as spam-filter@7`);
+  const { model, version } = versionNamed(what);
   if (options.from === options.to)
     throw new InvalidArgument(`--to ${options.to}: expected another environment than --from`);
   const [from, to] = [await openEnvironment(options.from), await openEnvironment(options.to)];
-  const { digest, version: number } = await modelVersion(from.store, model, Number(version));
+  const { digest, version: number } = await modelVersion(from.store, model, version);
   const result = await promote({
     ...{ source: from.store, target: to.store, model, version: number, digest, from: options.from },
     loop: await loopOfModel(to.store, model, options.loop),
@@ -98,7 +110,23 @@ async function promoteVersion(session: Session, options: PromoteOptions, what: s
     signal: new AbortController().signal,
     onStep: (step) => session.output.note(step),
   });
-  return shown(session, result, options.to);
+  return await shown(session, to.store, result, options.to);
+}
+
+function versionNamed(what: string): { model: string; version: number } {
+  const [, model, version] = /^([^@]+)@([1-9]\d{0,8})$/.exec(what) ?? [];
+  if (model === undefined)
+    throw new InvalidArgument(`${JSON.stringify(what)}: expected <model>@<version>, such as spam-filter@7`);
+  return { model, version: Number(version) };
+}
+
+async function deploy(session: Session, { loop, reason }: DeployOptions, what: string) {
+  const { deployVersion } = await import('../../deploy-version.ts');
+  const { model, version } = versionNamed(what);
+  const word = { ...session.word(reason), by: session.by, ...(loop !== undefined && { loop }) };
+  const answer = await deployVersion(await session.goto3(), model, version, word);
+  const text = `${answer.endpoint}, ${model}@${version}: ${answer.state}, ${answer.reason}; goto3 endpoint status ${answer.endpoint} shows how far it is`;
+  return { document: { requestId: session.requestId, model, ...answer }, text };
 }
 
 const exitCodeOf: Readonly<Record<Promotion['state'], number>> = {
@@ -110,7 +138,7 @@ const exitCodeOf: Readonly<Record<Promotion['state'], number>> = {
   rejected: exitCodes.failed,
 };
 
-function shown(session: Session, promotion: Promotion, environment?: string) {
+async function shown(session: Session, store: Store, promotion: Promotion, environment?: string) {
   const { key, plan, state, reasons, waiting, verdict } = promotion;
   const env = environment === undefined ? '' : ` --env ${environment}`;
   const text = facts(
@@ -126,10 +154,21 @@ function shown(session: Session, promotion: Promotion, environment?: string) {
         '',
         state === 'waiting' ? `goto3 models approve ${plan.model} ${key.slice(0, 12)}${env} --reason "..."` : undefined,
       ],
+      ['to serve it', await deployCommand(store, promotion, env)],
       ['verdict', verdict ?? undefined],
       ['because', reasons.slice(0, 3).join('; ') || undefined],
     ],
     session.output.paint,
   );
   return { document: promotion, text, exitCode: exitCodeOf[state] };
+}
+
+/** What is approved here serves when somebody rolls it out; without an endpoint it is the champion already. */
+async function deployCommand(store: Store, { state, plan }: Promotion, env: string): Promise<string | undefined> {
+  if (state !== 'approved') return undefined;
+  const { appliedLoop } = await import('../../apply.ts');
+  const { versionOfDigest } = await import('../../models.ts');
+  const applied = await appliedLoop(store, plan.loop);
+  if (!applied || applied.spec.rollout === 'none') return undefined;
+  return `goto3 models deploy ${plan.model}@${await versionOfDigest(store, plan.model, plan.digest)}${env}`;
 }
