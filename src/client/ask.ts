@@ -6,6 +6,12 @@ import type { Answer, Request } from '../contracts/messages.ts';
 const inFlightPerWorkflow = 8;
 /** gRPC status of an update that found no place. */
 const resourceExhausted = 8;
+/**
+ * gRPC status of an update whose workflow task failed under it (WorkflowNotReady, temporalio/temporal#7296): often a task
+ * that the server took back from its worker, which the next one mends; code that fails every task fails these tries too.
+ */
+const failedPrecondition = 9;
+const triesOfFailedTask = 5;
 
 const turns = new Map<string, { running: number; waiting: (() => void)[] }>();
 
@@ -25,7 +31,9 @@ export async function ask<T extends Request>(
       try {
         return await handle.executeUpdate(update, { args: [request], updateId: request.requestId });
       } catch (error) {
-        if (!wasExhausted(error) || Date.now() >= deadline) throw error;
+        const mayPass =
+          hasStatus(error, resourceExhausted) || (hasStatus(error, failedPrecondition) && attempt < triesOfFailedTask);
+        if (!mayPass || Date.now() >= deadline) throw error;
         const backoffMs = Math.min(1_000, 50 * 2 ** attempt);
         await new Promise((resolve) => setTimeout(resolve, backoffMs * (0.5 + Math.random())));
       }
@@ -49,8 +57,8 @@ async function inTurn<T>(workflowId: string, run: () => Promise<T>): Promise<T> 
   }
 }
 
-function wasExhausted(error: unknown): boolean {
+function hasStatus(error: unknown, code: number): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (isGrpcServiceError(cause) && cause.code === resourceExhausted) return true;
+    if (isGrpcServiceError(cause) && cause.code === code) return true;
   return false;
 }
