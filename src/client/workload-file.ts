@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { workloadProblems } from '../contracts/workload-rules.ts';
+import { type Clusters, sizeProblems, workloadProblems } from '../contracts/workload-rules.ts';
 import { type WorkloadSpec, WorkloadSpecSchema } from '../contracts/workload-spec.ts';
 import { withDirectives } from '../jobs/sbatch-script/merge.ts';
 import { parseSbatchScript } from '../jobs/sbatch-script/parse.ts';
@@ -25,23 +25,31 @@ export interface WorkloadFileContent extends Omit<CompileSource, 'singleFiles'> 
 /**
  * Reads and checks a `workload.yaml` with its scripts, or one `#SBATCH` script.
  * @param on where a bare script runs: `local` or `slurm:<target>`
+ * @param clusters what is known of the targets, by name
  * @throws InvalidFile that names every field, what was expected, and line and column
  */
-export async function readWorkloadFile(path: string, on = 'local'): Promise<WorkloadFileContent> {
+export async function readWorkloadFile(
+  path: string,
+  on = 'local',
+  clusters: Clusters = {},
+): Promise<WorkloadFileContent> {
   const absolute = resolve(path);
   const bytes = await readBounded(path, absolute);
-  if (bytes[0] === 0x23 && bytes[1] === 0x21) return await ofScript(path, absolute, bytes, on);
+  if (bytes[0] === 0x23 && bytes[1] === 0x21) return await ofScript(path, absolute, bytes, on, clusters);
   const file = parseYaml(path, bytes);
-  return await checkWorkload(path, file, dirname(absolute), bytes);
+  return await checkWorkload(path, file, dirname(absolute), { bytes, clusters });
 }
 
 /** @param bytes the YAML that `file` was read from, for places. @throws InvalidFile */
-export async function checkWorkload(
+async function checkWorkload(
   what: string,
   file: Record<string, unknown>,
   folder: string,
-  bytes?: Uint8Array,
-  read: (script: string) => Promise<Uint8Array> = (script) => readBounded(script, join(folder, script)),
+  {
+    bytes,
+    clusters,
+    read = (script) => readBounded(script, join(folder, script)),
+  }: { bytes?: Uint8Array; clusters: Clusters; read?: (script: string) => Promise<Uint8Array> },
 ): Promise<WorkloadFileContent> {
   const parsed = WorkloadSpecSchema.safeParse(file);
   if (!parsed.success)
@@ -71,7 +79,7 @@ export async function checkWorkload(
   }
   if (problems.length > 0) throw new InvalidFile(what, problems);
   const spec = { ...parsed.data, jobs };
-  const wrong = workloadProblems(spec, { scriptsRead: true });
+  const wrong = [...workloadProblems(spec, { scriptsRead: true }), ...sizeProblems(spec, clusters)];
   if (wrong.length > 0) {
     const placeOf = bytes === undefined ? () => undefined : placeFinder(bytes);
     const lines = wrong.map(({ path, message }) => {
@@ -84,7 +92,13 @@ export async function checkWorkload(
 }
 
 /** A script alone is a workload of one job, named by `--job-name` or by its file. */
-async function ofScript(path: string, absolute: string, bytes: Uint8Array, on: string): Promise<WorkloadFileContent> {
+async function ofScript(
+  path: string,
+  absolute: string,
+  bytes: Uint8Array,
+  on: string,
+  clusters: Clusters,
+): Promise<WorkloadFileContent> {
   const result = parseSbatchScript(bytes);
   if ('problems' in result)
     throw new InvalidFile(
@@ -101,7 +115,7 @@ async function ofScript(path: string, absolute: string, bytes: Uint8Array, on: s
     runsOn: on,
     jobs: { main: { script: basename(absolute) } },
   };
-  return await checkWorkload(path, file, dirname(absolute), undefined, async () => bytes);
+  return await checkWorkload(path, file, dirname(absolute), { clusters, read: async () => bytes });
 }
 
 async function readBounded(shown: string, path: string): Promise<Uint8Array> {

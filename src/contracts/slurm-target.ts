@@ -57,6 +57,8 @@ export const SlurmTarget = z.strictObject({
     .default('/usr/local/bin:/usr/bin:/bin'),
   /** Slurm starts a job again whose node failed or that was preempted; it resumes from its checkpoints folder. */
   requeue: z.boolean().default(true),
+  /** The cluster's MaxArraySize (`scontrol show config`): larger arrays are then refused before anything is submitted. */
+  maxArraySize: z.number().int().min(1).max(4_000_001).optional(),
   /** After an unclear answer to a submit: longer than the cluster's MessageTimeout (10 s by default). */
   unclearWaitMs: milliseconds.default(15_000),
   /** The cluster is asked so often at most, and so often at least while a job needs its word. */

@@ -39,6 +39,17 @@ export function tasksText(tasks: readonly number[]): string {
   return parts.join(',');
 }
 
+/**
+ * Why a cluster has no room for an array: its task numbers stay below MaxArraySize (slurm.conf(5)). Undefined: it has. Pure.
+ * @param maxArraySize undefined: not known, and only the cluster can tell
+ */
+export function arrayTooLarge(tasks: string, maxArraySize: number | undefined): string | undefined {
+  const highest = Math.max(...taskNumbers(tasks));
+  return maxArraySize === undefined || highest < maxArraySize
+    ? undefined
+    : `task ${highest} is not below the cluster's MaxArraySize, which is ${maxArraySize}: split the array into several jobs, let each task do more, or have MaxArraySize raised in slurm.conf`;
+}
+
 export interface ArrayRange {
   /** As `tasksText` writes them. */
   tasks: string;

@@ -1,3 +1,5 @@
+import { type SlurmTarget, slurmTargetPrefix } from './slurm-target.ts';
+import { arrayTooLarge } from './workload-array.ts';
 import { piecesOf } from './workload-places.ts';
 import type { WorkloadSpec } from './workload-spec.ts';
 
@@ -19,6 +21,19 @@ type Rules = Pick<WorkloadSpec, 'jobs' | 'runsOn'>;
 export function workloadProblems(spec: Rules, { scriptsRead = false }: { scriptsRead?: boolean } = {}): Problem[] {
   const problems = Object.entries(spec.jobs).flatMap(([name, job]) => jobProblems(spec, name, job, scriptsRead));
   return problems.length > 0 ? problems : cycleProblems(spec);
+}
+
+/** What is known of Slurm targets, by name: `lab` of `slurm:lab`. */
+export type Clusters = Readonly<Record<string, Pick<SlurmTarget, 'maxArraySize'>>>;
+
+/** What is too large for the cluster that it is for, where the target says how large that is. Pure. */
+export function sizeProblems(spec: Rules, clusters: Clusters): Problem[] {
+  return Object.entries(spec.jobs).flatMap(([name, { array, runsOn = spec.runsOn }]) => {
+    const cluster = runsOn.startsWith(slurmTargetPrefix) ? runsOn.slice(slurmTargetPrefix.length) : '';
+    const known = Object.hasOwn(clusters, cluster) ? clusters[cluster] : undefined;
+    const message = array && arrayTooLarge(array.tasks, known?.maxArraySize);
+    return message === undefined ? [] : [{ path: ['jobs', name, 'array'], message: `${runsOn}: ${message}` }];
+  });
 }
 
 function jobProblems(spec: Rules, name: string, job: Rules['jobs'][string], scriptsRead: boolean): Problem[] {

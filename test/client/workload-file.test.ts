@@ -202,6 +202,16 @@ describe('workload files', () => {
       );
     });
 
+  it('refuses an array that the cluster has no room for, where its target says so', async () => {
+    const file = join(folder, 'workload.yaml');
+    await writeFile(file, good);
+    assert.ok(await readWorkloadFile(file, 'local', { lab: { maxArraySize: 64 }, other: { maxArraySize: 1 } }));
+    await assert.rejects(
+      readWorkloadFile(file, 'local', { lab: { maxArraySize: 63 } }),
+      /jobs\.simulate\.array: slurm:lab: task 63 is not below the cluster's MaxArraySize, which is 63: split .* \(line 10, column 5\)/,
+    );
+  });
+
   it('names the line and column of a problem in a script', async () => {
     await writeFile(join(folder, 'bad.sbatch'), '#!/bin/sh\n#SBATCH --mem=10XB\n');
     const text = 'apiVersion: goto3/v1\nworkload: w\nrunsOn: slurm:lab\njobs: { a: { script: bad.sbatch } }\n';

@@ -41,14 +41,16 @@ export class ArrayStates {
   }
 
   async tasks(folder: JobFolder, spec: JobSpec, words: TaskWords): Promise<TaskStatus[]> {
-    const over = await isThere(folder.exit);
+    const over = await readControlFile<ExitRecord>(folder.exit);
     const ended = this.#ended.get(folder.path) ?? new Map<number, JobStatus>();
     if (!over) this.#ended.set(folder.path, ended);
     const started = await startedTasks(folder);
     const statuses: TaskStatus[] = [];
     for (const task of tasksOfSpec(spec)) {
       const known = ended.get(task);
-      const status = known ?? (await this.#task(taskFolderOf(folder, task), task, started, words));
+      // An array that ended before any of its tasks, refused by the cluster say, ended all of them.
+      const refused = over && !started.has(task) ? statusOf(over) : undefined;
+      const status = known ?? refused ?? (await this.#task(taskFolderOf(folder, task), task, started, words));
       if (!known && hasEnded(status)) ended.set(task, status);
       statuses.push({ ...status, task });
     }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { JobSpec } from '../../contracts/job.ts';
 import type { SlurmTarget } from '../../contracts/slurm-target.ts';
+import { arrayTooLarge } from '../../contracts/workload-array.ts';
 import { InvalidJob } from '../errors.ts';
 import type { JobFolder } from '../local/job-folder.ts';
 import type { Directives } from './transport.ts';
@@ -53,6 +54,8 @@ export function directivesOf(
   };
   for (const [field, value] of Object.entries(directives)) checkValue(field, value as string | number | boolean);
   if (!array) return directives;
+  const tooLarge = arrayTooLarge(array.tasks, target.maxArraySize);
+  if (tooLarge !== undefined) throw new InvalidJob(`job ${spec.name}, array: ${tooLarge}`);
   return {
     ...directives,
     array: `${checkedArray(array.tasks)}%${array.atOnce}`,

@@ -21,6 +21,7 @@ import { noId, SlurmJobStates } from './job-states.ts';
 import type { Patience } from './judge.ts';
 import { QueueWatch } from './queue-watch.ts';
 import { type Accepted, readAccepted, submitOnce } from './submission.ts';
+import { refusal } from './submit-answer.ts';
 import { type SlurmTransport, wholeId } from './transport.ts';
 
 export interface SlurmRunnerOptions {
@@ -217,7 +218,7 @@ class SlurmRunner implements JobRunner {
     } catch (error) {
       if (!(error instanceof SubmitRejected)) throw error;
       // The cluster's no is this job's end: it parks with the cluster's own words.
-      return await this.#states.reject(folder, `Slurm does not take the job: ${error.message}`);
+      return await this.#states.reject(folder, refusal(error.message, spec));
     }
     this.#log('job.accepted', spec, { id: accepted.id, how: accepted.how });
     await removeUnfinishedStaging(folder);

@@ -1,3 +1,4 @@
+import type { JobSpec } from '../../contracts/job.ts';
 import { ClusterUnavailable, SubmitRejected, SubmitUnclear } from './errors.ts';
 
 /** Texts of slurm_strerror (slurm_errno.c), the same from sbatch and from slurmrestd; newer versions change little. */
@@ -41,6 +42,15 @@ export function submitFailure(text: string): ClusterUnavailable | SubmitRejected
   if (busy.some((pattern) => pattern.test(said))) return new ClusterUnavailable(said);
   if (rejected.some((pattern) => pattern.test(said))) return new SubmitRejected(said);
   return new SubmitUnclear(said === '' ? 'no answer' : said);
+}
+
+/** What a person reads of a job that Slurm refused: its own words, and what to change where they do not say it. Pure. */
+export function refusal(said: string, { array }: JobSpec): string {
+  const change =
+    array && /invalid job array/i.test(said)
+      ? `. Its tasks are ${array.tasks}, and task numbers stay below the cluster's MaxArraySize (scontrol show config): split the array into several jobs, or have it raised in slurm.conf. With maxArraySize in the target, goto3 workload plan tells it before`
+      : '';
+  return `Slurm does not take the job: ${said}${change}`;
 }
 
 /** `123` or `123;cluster`, which sbatch prints also when something went wrong after the submit. */

@@ -100,6 +100,13 @@ describe('slurm directives', () => {
       );
   });
 
+  it('refuse an array that is larger than what the target says of the cluster', () => {
+    const array = { ...spec, array: { tasks: '0-9,64', atOnce: 2 } };
+    const build = (maxArraySize: number) => directivesOf(array, { ...target, maxArraySize }, folder, { graceMs: 1 });
+    assert.equal(build(65).array, '0-9,64%2');
+    assert.throws(() => build(64), { type: 'InvalidInput', message: /array: task 64 is not below .* which is 64/ });
+  });
+
   it('name a job by its folder and name alone', () => {
     assert.equal(slurmJobName('/a', 'x/1/train/1'), slurmJobName('/a', 'x/1/train/1'));
     assert.notEqual(slurmJobName('/a', 'x/1/train/1'), slurmJobName('/b', 'x/1/train/1'));

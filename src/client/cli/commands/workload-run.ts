@@ -18,9 +18,9 @@ export function registerWorkloadRuns(workload: Command): void {
   ).action(
     runs<{ key?: string; on: string; wait?: boolean; reason: string }, [file: string]>(
       async (session, { key, on, wait = false, reason }, file) => {
-        const { readWorkloadFile } = await import('../../workload-file.ts');
+        const { readWorkload } = await import('../workload-input.ts');
         const { submitWorkload, WorkloadHandle } = await import('../../workload.ts');
-        const content = await readWorkloadFile(file, on);
+        const content = await readWorkload(session.environment, file, on);
         const goto3 = await session.goto3();
         const submitted = await submitWorkload(goto3, content, {
           ...(key !== undefined && { key }),
@@ -87,9 +87,10 @@ export function registerWorkloadRuns(workload: Command): void {
     'resumed by hand',
   ).action(
     runs<{ file?: string; reason: string }, [id: string]>(async (session, { file, reason }, id) => {
-      const { readWorkloadFile } = await import('../../workload-file.ts');
+      const { readWorkload } = await import('../workload-input.ts');
       const { WorkloadHandle } = await import('../../workload.ts');
-      const content: WorkloadFileContent | undefined = file === undefined ? undefined : await readWorkloadFile(file);
+      const content: WorkloadFileContent | undefined =
+        file === undefined ? undefined : await readWorkload(session.environment, file);
       const handle = new WorkloadHandle(await session.goto3(), id);
       const answer = await handle.resume({ by: session.by, ...session.word(reason) }, content);
       return { document: { requestId: session.requestId, ...answer }, text: `${id}: ${answer.reason}` };

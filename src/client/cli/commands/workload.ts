@@ -13,9 +13,9 @@ export function registerWorkload(program: Command): void {
   ])
     .option('--on <target>', 'where a bare script would run', 'local')
     .action(
-      runs<{ on: string }, [file: string]>(async ({ output }, { on }, file) => {
-        const { readWorkloadFile } = await import('../../workload-file.ts');
-        const { spec, notes } = await readWorkloadFile(file, on);
+      runs<{ on: string }, [file: string]>(async ({ output, environment }, { on }, file) => {
+        const { readWorkload } = await import('../workload-input.ts');
+        const { spec, notes } = await readWorkload(environment, file, on);
         const jobs = Object.values(spec.jobs);
         const text = [
           `${file} is ${output.paint.green('valid')}.`,
@@ -40,11 +40,11 @@ export function registerWorkload(program: Command): void {
     .option('--on <target>', 'where a bare script would run', 'local')
     .option('--svg <file>', 'write the DAG as a picture')
     .action(
-      runs<{ on: string; svg?: string }, [file: string]>(async ({ output }, { on, svg }, file) => {
-        const { readWorkloadFile } = await import('../../workload-file.ts');
+      runs<{ on: string; svg?: string }, [file: string]>(async ({ output, environment }, { on, svg }, file) => {
+        const { readWorkload } = await import('../workload-input.ts');
         const { planWorkload } = await import('../../workload-plan.ts');
         const { planText } = await import('../workload-text.ts');
-        const plan = planWorkload(await readWorkloadFile(file, on));
+        const plan = planWorkload(await readWorkload(environment, file, on));
         if (svg !== undefined) {
           const { writeFile } = await import('node:fs/promises');
           const { workloadSvg } = await import('../../workload-svg.ts');
