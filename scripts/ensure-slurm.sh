@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Real Slurm for the tests (test:hpc) and the HPC benchmark: Debian's and Ubuntu's packages. Nothing is started and no
-# service is configured: the tests bring their own configuration, keys and ports. Needs root. Quiet when all is there.
+# Real Slurm for the tests (test:hpc) and the HPC benchmark, and Open MPI: Debian's and Ubuntu's packages. Nothing is
+# started and no service is configured: the tests bring their own configuration, keys and ports. Needs root. Quiet when all
+# is there.
 set -euo pipefail
-packages=(slurmctld slurmd slurm-client slurmrestd slurm-wlm-basic-plugins slurm-wlm-jwt-plugin munge)
+packages=(slurmctld slurmd slurm-client slurmrestd slurm-wlm-basic-plugins slurm-wlm-jwt-plugin munge
+  openmpi-bin libopenmpi-dev)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")

@@ -125,11 +125,13 @@ describeSlurm('workloads on Slurm', () => {
     assert.equal((await handle.report())?.state, 'succeeded');
   });
 
-  it('solves the heat equation by an #SBATCH script as it is', async () => {
+  it('solves the heat equation by an #SBATCH script as it is, with two ranks of Open MPI', async () => {
     const handle = await submit(await onSlurm('heat-equation'));
     const result = await handle.result();
     assert.equal(result.state, 'succeeded', JSON.stringify(result.failures));
     const heat = JSON.parse(await outputOf(handle, 'heat', 'heat.json')) as Record<string, number>;
+    // With Open MPI (scripts/ensure-slurm.sh), one rank a task of the script.
+    assert.equal(heat.ranks, 2);
     assert.ok(heat.largestError! > 0 && heat.largestError! < heat.bound!);
   });
 
@@ -186,6 +188,12 @@ describeSlurm('workloads on Slurm', () => {
       await Promise.all(['quick', 'slow'].map((name) => readFile(join(folder, `runs-${name}`), 'utf8'))),
       ['run\n', 'run\nrun\n'],
     );
+  });
+
+  it("parks an array that is larger than the cluster's MaxArraySize, and says what to change", async () => {
+    const { failures } = await parked(await submit(await write('wide', '  all: { run: ["true"], array: 0-1001 }\n')));
+    assert.equal(failures[0]?.failureClass, 'userError');
+    assert.match(failures[0].reason, /Invalid job array.* tasks are 0-1001, .*MaxArraySize .*: split the array/);
   });
 
   it('goes to the next partition when the first has no room in time', async () => {
