@@ -40,6 +40,13 @@ describe(`an operator in the Temporal Web UI${chromiumPath ? '' : ` (skipped; pr
     await env?.teardown();
   });
 
+  /** For docs/operations.md: made by the test that has just read what is on it. */
+  const keepPicture = async (page: Page, name: string): Promise<void> => {
+    if (!screenshots) return;
+    await mkdir(screenshots, { recursive: true });
+    await page.screenshot({ path: `${screenshots}/${name}.png` });
+  };
+
   const pageOf = async (workflowId: string, tab: string): Promise<Page> => {
     const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
     await page.goto(`${ui}/namespaces/default/workflows/${encodeURIComponent(workflowId)}`);
@@ -78,10 +85,7 @@ describe(`an operator in the Temporal Web UI${chromiumPath ? '' : ` (skipped; pr
     await page.frameLocator('iframe >> nth=0').getByText('cycle 1 of spam-filter: 314 new rows').waitFor();
     // Intervals stand in brackets and must not turn into links.
     assert.equal(await details.locator('a').count(), 0);
-    if (screenshots) {
-      await mkdir(screenshots, { recursive: true });
-      await page.screenshot({ path: `${screenshots}/web-ui-approval.png` });
-    }
+    await keepPicture(page, 'web-ui-approval');
 
     // The messages are offered there by name, each with what it wants.
     await page.getByRole('button', { name: 'More Actions' }).click();
@@ -89,6 +93,15 @@ describe(`an operator in the Temporal Web UI${chromiumPath ? '' : ` (skipped; pr
     const dialog = page.locator('dialog[open]');
     await dialog.getByTestId('update-select-button').click();
     await dialog.getByText('Let the candidate go to production: {requestId, reason, by}').waitFor();
+    await keepPicture(page, 'web-ui-update');
+
+    // Who waits for me: the query of docs/operations.md finds it among all that runs.
+    const waiting = await browser.newPage({ viewport: { width: 1400, height: 500 } });
+    const query = encodeURIComponent('Goto3Attention IS NOT NULL');
+    await waiting.goto(`${ui}/namespaces/default/workflows?query=${query}`);
+    await waiting.getByText(workflowId).first().waitFor();
+    await keepPicture(waiting, 'web-ui-attention');
+    await waiting.close();
 
     await ask(handle, approveUpdate, { requestId: 'r1', reason: 'looks right', by: 'ann' });
     const result = await handle.result();
