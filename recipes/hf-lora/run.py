@@ -15,16 +15,17 @@ from events import log
 from export import export_model
 from failure import TrainingFailure
 from hyperparameters import Hyperparameters
-from rows import digest_of_rows, read_rows
+from rows import Row, digest_of_rows
 from step import BatchRunner
 from training import State, start_state, train
 
 
-def fine_tune(container: Container, hyperparameters: Hyperparameters, should_stop: Callable[[], bool]) -> None:
+def fine_tune(
+    container: Container, rows: list[Row], hyperparameters: Hyperparameters, should_stop: Callable[[], bool]
+) -> None:
     torch.set_num_threads(hyperparameters["threads"])
     torch.use_deterministic_algorithms(True)
     device, is_bf16 = _device(hyperparameters)
-    rows = read_rows(container.train)
     base = open_base(container.base)
     data = make_dataset(rows, base, hyperparameters)
     model = build_classifier(base, len(data.classes), hyperparameters).to(device)

@@ -13,6 +13,7 @@ from container import Container, failure_file, read_container
 from events import log
 from failure import TrainingStopped
 from hyperparameters import Hyperparameters, parse_hyperparameters
+from rows import class_names, read_rows
 
 is_stopping = False
 
@@ -23,10 +24,12 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 
 
 def main(container: Container, hyperparameters: Hyperparameters) -> None:
-    # After the handler: these imports take seconds, and who is asked to leave meanwhile shall leave as the contract says.
+    rows = read_rows(container.train)
+    class_names(rows, hyperparameters)  # bad data is refused before PyTorch is loaded, which takes seconds
+    # After the handler: who is asked to leave while this loads shall leave as the contract says.
     import run
 
-    run.fine_tune(container, hyperparameters, lambda: is_stopping)
+    run.fine_tune(container, rows, hyperparameters, lambda: is_stopping)
 
 
 if __name__ == "__main__":

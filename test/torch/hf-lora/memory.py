@@ -1,7 +1,7 @@
 """A device whose memory ends at three rows: gradients of the halved parts beside those of the whole batch.
 
 There is no GPU here, so the error is raised by a stand-in of the model, where a GPU would raise it: in the middle of a forward
-pass, after an earlier part has left gradients. Prints {"whole", "halved", "microBatchSize", "difference"} and the failure of a
+pass, after an earlier part has left gradients. Prints {"whole", "halved", "microBatchSize", "difference", …}, how far bfloat16 is from it, and the failure of a
 device that does not hold a single row. Usage: memory.py RECIPE_FOLDER"""
 
 import json
@@ -51,11 +51,11 @@ data = Dataset(
 model = Small()
 
 
-def gradients(capacity, first):
+def gradients(capacity, first, is_bf16=False):
     model.capacity, model.calls = capacity, 0
     progress = Progress(microBatchSize=first)
     runner = BatchRunner(
-        model, data, progress, pad_token_id=0, device=torch.device("cpu"), is_bf16=False, dropout=0.3, seed=4
+        model, data, progress, pad_token_id=0, device=torch.device("cpu"), is_bf16=is_bf16, dropout=0.3, seed=4
     )
     numbers = runner.gradients(list(range(10)), 7)
     return numbers, torch.cat([p.grad.flatten().clone() for p in model.parameters()]), progress.microBatchSize
@@ -63,6 +63,7 @@ def gradients(capacity, first):
 
 whole, expected, _ = gradients(100, 4_096)
 halved, found, size = gradients(3, 6)
+_, rounded, _ = gradients(100, 4_096, is_bf16=True)
 try:
     gradients(0, 4)
     failure = None
@@ -75,6 +76,7 @@ print(
             "halved": [halved.loss, halved.correct],
             "microBatchSize": size,
             "difference": (found - expected).abs().max().item(),
+            "inBfloat16": ((rounded - expected).norm() / expected.norm()).item(),
             "norm": expected.norm().item(),
             "failure": failure,
         }
