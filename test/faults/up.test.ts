@@ -13,12 +13,13 @@ import { exitOf, inTraining, undisturbedWeights, weightsOf } from './harness/tra
 describe('the stack itself', function () {
   this.timeout(240_000);
   let stack: StackUnderFault;
+  let mail: LoopUnderFault;
   let undisturbed: string;
 
   before(async () => {
     stack = await StackUnderFault.create(['mail']);
     await stack.start();
-    const mail = await LoopUnderFault.write(stack, 'mail', { endpoint: 'mail' });
+    mail = await LoopUnderFault.write(stack, 'mail', { endpoint: 'mail' });
     await mail.apply();
     assert.equal((await mail.report(1)).outcome, 'deployed');
     undisturbed = await undisturbedWeights(stack);
@@ -64,6 +65,12 @@ describe('the stack itself', function () {
     story.hasFired('the new server knows no workflow');
     story.typed();
     await loop.apply();
+    story.typed();
+    await mail.apply();
+    await eventually('the endpoint takes words again, and knows what it serves', async () => {
+      const { current } = await stack.goto3.endpoint('mail').status();
+      return current?.model === champion?.digest;
+    });
     await eventually('the loop has its cycle', async () => {
       const { running } = await stack.goto3.loop(loop.name).status();
       return running?.n === 1;
