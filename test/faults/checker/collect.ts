@@ -46,6 +46,7 @@ export async function collectEvidence(stack: StackUnderFault): Promise<Evidence>
   return {
     ...{ commands, requests, captures: records, starts, jobs, refs, manifests, desired },
     endpointKillsMs: stack.log.endpointKillsMs,
+    clockSpreadMs: stack.log.clockSpreadMs,
     histories: [...stack.pastHistories, ...histories.map(({ text: _text, ...rest }) => rest)],
     verdictsThatDiffer: replayed.filter(({ equal }) => !equal).map(({ digest }) => digest),
     storeProblems: problems.map(({ what, where, detail }) => `${what} ${where}: ${detail}`),

@@ -30,6 +30,8 @@ export interface Evidence {
   requests: Record<string, ClientRequest[]>;
   /** When endpoints were killed: evidence of the moments before it may be missing, and nothing else. */
   endpointKillsMs: number[];
+  /** How far apart two readings of the stack's clock may be at one instant of the real time: 0 where it never jumped. */
+  clockSpreadMs: number;
   /** Files, workflows and processes in which the planted secret was found. */
   secretIn: string[];
   /** Processes that outlived the stack; null while it runs. */

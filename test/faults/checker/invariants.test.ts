@@ -99,6 +99,7 @@ function goodEvidence({ attempts, requests }: { attempts: number[]; requests: nu
     captures: { mail: captures },
     requests: { mail: captures.map(({ inferenceId, timeMs }) => ({ inferenceId, atMs: timeMs, status: 200 })) },
     endpointKillsMs: [],
+    clockSpreadMs: 0,
   };
 }
 
@@ -250,6 +251,16 @@ describe('the checker', () => {
 
   it('knows a way to break every invariant', () => {
     assert.deepEqual(Object.keys(damages).sort(), Object.keys(invariants).sort());
+  });
+
+  it('forgives as much time as a clock has jumped by, and no more', () => {
+    const evidence = goodEvidence({ attempts: [1, 1], requests: 5 });
+    evidence.captures.mail![0]!.timeMs -= 3_600_000;
+    assert.notDeepEqual(violations(evidence), []);
+    evidence.clockSpreadMs = 3_600_000;
+    assert.deepEqual(violations(evidence), []);
+    evidence.captures.mail![0]!.timeMs -= 3_600_000;
+    assert.notDeepEqual(violations(evidence), []);
   });
 
   it('forgives evidence that a killed endpoint had not written, and no other', () => {

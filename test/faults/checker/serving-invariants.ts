@@ -43,7 +43,7 @@ export const weightsAreWhole: Invariant = (evidence) =>
   });
 
 /** I3: only models that are a version of something, with a verdict that let them pass, ever answered a caller. */
-export const onlyBlessedModelsAnswer: Invariant = ({ captures, refs, manifests }) => {
+export const onlyBlessedModelsAnswer: Invariant = ({ captures, refs, manifests, clockSpreadMs }) => {
   const blessedSince = new Map<string, number>();
   const passed = new Set(
     Object.values(manifests).flatMap((m) => (m.kind === 'Verdict' && m.verdict.result !== 'fail' ? [m.candidate] : [])),
@@ -56,7 +56,7 @@ export const onlyBlessedModelsAnswer: Invariant = ({ captures, refs, manifests }
       const since = blessedSince.get(model);
       const who = `${endpoint}: ${model} answered ${inferenceId}`;
       if (since === undefined) return [`${who} and is no version`];
-      if (since > timeMs) return [`${who} ${since - timeMs} ms before it was a version`];
+      if (since > timeMs + clockSpreadMs) return [`${who} ${since - timeMs} ms before it was a version`];
       return passed.has(model as `sha256:${string}`) ? [] : [`${who} without a verdict that let it pass`];
     }),
   );
@@ -82,7 +82,7 @@ export const replicasFollow: Invariant = (evidence) =>
       if (!known.state.variants.some((v) => v.model === model && v.shadow === shadow))
         return [`${endpoint}: ${inferenceId} was answered by ${model}, which generation ${generation} does not serve`];
       const lateMs = known.next ? timeMs - Date.parse(known.next.ref.time) : 0;
-      return lateMs > followWithinMs
+      return lateMs > followWithinMs + evidence.clockSpreadMs
         ? [`${endpoint}: ${inferenceId} was answered at generation ${generation}, ${lateMs} ms after the next one`]
         : [];
     });

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +20,7 @@ import type { Evidence, HistoryEvidence } from '../checker/evidence.ts';
 import { readStarts, type TrainerStart } from './trainer-starts.ts';
 
 const command = fileURLToPath(new URL('../../../bin/goto3', import.meta.url));
+const shiftClock = new URL('./shift-clock.mjs', import.meta.url).href;
 const killAt = new URL('./kill-at.mjs', import.meta.url).href;
 /** Planted in every loop; the checker looks for it wherever it must not be. */
 export const plantedSecret = 'planted-secret-5d1c94';
@@ -33,10 +34,11 @@ export class StackUnderFault {
   readonly layout: StateLayout;
   readonly environment: Environment;
   /** What clients did, for the checker. */
-  readonly log: Pick<Evidence, 'commands' | 'requests' | 'endpointKillsMs'> = {
+  readonly log: Pick<Evidence, 'commands' | 'requests' | 'endpointKillsMs' | 'clockSpreadMs'> = {
     commands: [],
     requests: {},
     endpointKillsMs: [],
+    clockSpreadMs: 0,
   };
   /** Of servers whose database is gone: the checker asks them too. */
   readonly pastHistories: HistoryEvidence[] = [];
@@ -46,17 +48,19 @@ export class StackUnderFault {
   private up: ChildProcess | undefined;
   private readonly variables: Record<string, string>;
   private readonly output: string[] = [];
+  private readonly clockOffsetsMs = [0];
 
-  private constructor(home: string) {
+  private constructor(home: string, preloads: readonly string[]) {
     this.layout = stateLayout(home);
-    this.variables = { GOTO3_HOME: home, NODE_OPTIONS: `--import ${killAt}`, NO_COLOR: '1' };
+    const options = preloads.map((program) => `--import ${program}`).join(' ');
+    this.variables = { GOTO3_HOME: home, NODE_OPTIONS: options, NO_COLOR: '1' };
     this.environment = readEnvironment({ ...process.env, ...this.variables });
   }
 
-  /** @param endpoints to serve; their ports and the server's are free ones, never the usual ones. */
-  static async create(endpoints: readonly string[]): Promise<StackUnderFault> {
+  /** @param endpoints to serve; their ports and the server's are free ones, never the usual ones. `clock`: it can jump (shift-clock.mjs). */
+  static async create(endpoints: readonly string[], { clock = false } = {}): Promise<StackUnderFault> {
     const home = await mkdtemp(join(tmpdir(), 'goto3-faults-'));
-    const stack = new StackUnderFault(home);
+    const stack = new StackUnderFault(home, [killAt, ...(clock ? [shiftClock] : [])]);
     const { layout } = stack;
     createStateFolders(layout);
     await mkdir(join(home, 'secrets'));
@@ -143,6 +147,15 @@ export class StackUnderFault {
     const exit = once(up, 'exit');
     up.kill(signal);
     return ((await exit) as [number | null])[0];
+  }
+
+  /** Puts the clock of every Node process of the stack ahead of the machine's by so much; negative: behind it. */
+  jumpClock(toMs: number): void {
+    const file = join(this.home, 'clock');
+    writeFileSync(`${file}.writing`, String(toMs));
+    renameSync(`${file}.writing`, file);
+    this.clockOffsetsMs.push(toMs);
+    this.log.clockSpreadMs = Math.max(...this.clockOffsetsMs) - Math.min(...this.clockOffsetsMs);
   }
 
   endpointUrl(name: string): string {
