@@ -50,6 +50,7 @@ const kinds: Readonly<Record<string, AwsErrorKind>> = {
   NotFound: 'notFound',
   ResourceInUse: 'inUse',
   ResourceLimitExceeded: 'quota',
+  ServiceQuotaExceededException: 'quota',
   ConflictException: 'conflict',
   PreconditionFailed: 'conflict',
   ConditionalRequestConflict: 'conflict',
