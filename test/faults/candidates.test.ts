@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import type { ReplicaStatus } from '../../src/contracts/endpoint.ts';
+import { inferenceHeaders } from '../../src/contracts/endpoint.ts';
 import type { CycleReport } from '../../src/contracts/manifests.ts';
 import { getManifest } from '../../src/store/manifests.ts';
+import { invoke } from '../serving/client.ts';
 import { healthyBelow, type Sickness } from '../serving/sick-models.ts';
+import { eventually } from '../temporal.ts';
 import { LoopUnderFault } from './harness/loop.ts';
 import { sharedStack } from './harness/shared-stack.ts';
 import type { StackUnderFault } from './harness/stack.ts';
@@ -38,6 +42,8 @@ describe('a candidate that passed its gate and', function () {
       endpoint,
       // A p99 of fewer requests says nothing.
       rollout: { canary: ['25%'], each, rollbackOn, probation },
+      // One sick version after the other is what is tried here.
+      limits: { pauseAfterFailures: 100 },
     });
     await loop.apply();
     const { outcome, detail } = await loop.report(1);
@@ -105,7 +111,87 @@ describe('a candidate that passed its gate and', function () {
       assert.ok(how === 'isSlow' || candidate.failed > 0, 'the fault has fired');
       await story.end({ note: ofWhom(candidate, current) });
     });
+
+  it('follows a champion that dies during its canary is not blamed for it', async () => {
+    const story = new Story(stack, 'the champion dies during a canary');
+    const sick = await rollOut('dies');
+    assert.equal(sick.outcome, 'deployed', sick.detail);
+    const { crashes } = (await replica()).inference;
+    await beginRollOut(undefined);
+    await eventually('the canary has begun', async () => (await status()).candidate !== null, 120_000);
+    const url = stack.endpointUrl(endpoint);
+    let deadly = 0;
+    const killer = async (): Promise<boolean> => {
+      const { status: code, headers } = await invoke({ url }, { x: healthyBelow + 10, y: 0 });
+      if (code === 200) return false;
+      assert.equal(headers[inferenceHeaders.invokedVariant], 'current');
+      deadly += 1;
+      return deadly === 2;
+    };
+    await eventually('two deadly requests have met the champion', killer, 60_000);
+    assert.ok((await replica()).inference.crashes > crashes, 'the champion has died');
+    story.hasFired(`${deadly} requests have killed it`);
+    const report = await loop.report(cycle, 300_000);
+    assert.equal(report.outcome, 'deployed', report.detail);
+    story.goesOn(await toldAtMs());
+    assert.ok(!(await status()).barred.includes(report.candidate!));
+    await traffic.stop();
+    const [candidate, champion] = [traffic.of('candidate'), traffic.of('current')];
+    assert.equal(candidate.failed, 0, 'the candidate answered all of its own meanwhile');
+    const waited = `the champion failed ${champion.failed} of ${champion.asked} beside the deadly ones`;
+    await story.end({ note: `the candidate failed 0 of ${candidate.asked} requests, ${waited}` });
+  });
+
+  it('fails while the cpu worker stands still is rolled back all the same', async () => {
+    const story = new Story(stack, 'the cpu worker is stopped while a rollback is needed');
+    // Without a request a canary waits: its fault comes when the worker stands.
+    await traffic.stop();
+    await beginRollOut('fails');
+    await eventually('the canary has begun', async () => (await status()).candidate !== null, 120_000);
+    const { pid } = await stack.signal('worker-cpu', 'SIGSTOP');
+    try {
+      traffic = new Traffic(stack, endpoint, 6);
+      traffic.rowOf = withUnseenRows;
+      story.hasFired(`process ${pid} is stopped`);
+      const report = await loop.report(cycle, 300_000);
+      assert.match(await readFile(`/proc/${pid}/stat`, 'utf8'), /^\d+ \(.*\) T /, 'it stands still until the end');
+      assert.equal(report.outcome, 'rolledBack', report.detail);
+      story.goesOn(await toldAtMs());
+      await isBarred(report);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await traffic.stop();
+    await story.end();
+  });
+
+  it('leaks memory: its process is replaced before the machine is short of it', async () => {
+    const story = new Story(stack, 'a version that leaks 2 GiB');
+    const report = await rollOut('leaks');
+    assert.equal(report.outcome, 'deployed', report.detail);
+    const { replacements, crashes, pid } = (await replica()).inference;
+    for (const x of [300, 400, 600, 800])
+      assert.equal((await invoke({ url: stack.endpointUrl(endpoint) }, { x, y: 0 })).status, 200);
+    const before = await residentBytes(pid!);
+    assert.ok(before > 2 ** 30, `the leak has filled ${before} bytes`);
+    story.hasFired(`the process takes ${before} bytes`);
+    const inference = await eventually('its process is replaced', async () => {
+      const now = (await replica()).inference;
+      return now.replacements > replacements ? now : undefined;
+    });
+    story.goesOn();
+    assert.equal(inference.crashes, crashes);
+    assert.ok((await residentBytes(inference.pid!)) < before / 2, 'memory is given back');
+    await traffic.stop();
+    assert.deepEqual(traffic.failedSince(0), []);
+    await story.end({ note: `${traffic.requests.length} requests meanwhile, none failed` });
+  });
 });
 
 const ofWhom = (candidate: { failed: number; asked: number }, current: { failed: number; asked: number }): string =>
   `the candidate failed ${candidate.failed} of ${candidate.asked} requests, the healthy version ${current.failed} of ${current.asked}`;
+
+async function residentBytes(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)![1]) * 1_024;
+}

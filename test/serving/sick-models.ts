@@ -35,9 +35,9 @@ const sicknesses: Record<Sickness, (g: GraphBuilder, logits: Floats, row: Row) =
   fails: (g, logits, { anySick }) => plusNothing(g, logits, g.gather(g.ints([0]), anySick)),
   answersNaN: (g, logits, { x }) => plusNothing(g, logits, g.sqrt(g.sub(g.scalar(healthyBelow), x))),
   answersWrongly: (g, logits, { isSick }) => g.mul(logits, g.sub(g.scalar(1), g.mul(g.scalar(2), isSick))),
-  /** Some 100 ms of work for nothing. */
+  /** Some 500 ms of work for nothing. */
   isSlow: (g, logits, { anySick }) => {
-    const much = filled(g, g.mul(anySick, g.int(3_000_000)));
+    const much = filled(g, g.mul(anySick, g.int(12_000_000)));
     const spent = Array.from({ length: 20 }).reduce<Floats>((v) => g.erf(v), much);
     return plusNothing(g, logits, g.reduceSum(spent, [0]));
   },
