@@ -18,10 +18,7 @@ process.on('message', (message) => {
   lanes.get(request.lane)?.postMessage(request);
 });
 endWithParent();
-setInterval(() => {
-  if (process.connected)
-    process.send!({ op: 'memory', residentBytes: process.memoryUsage.rss() } satisfies MemoryReport);
-}, 1_000).unref();
+setInterval(tellMemory, 1_000).unref();
 // Only the endpoint decides when serving ends; a terminal's Ctrl-C reaches the whole process group.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
@@ -36,6 +33,8 @@ function startSessionThread(): Worker {
       spares.push(startSessionThread());
     }
     if (message.op !== 'closed') process.send!(message);
+    // What the model takes by being there, before its first answer: growth counts from here.
+    if (message.op === 'opened') tellMemory();
   });
   thread.on('error', (error) => {
     console.error(`inference thread failed: ${error.stack ?? error.message}`);
@@ -43,4 +42,9 @@ function startSessionThread(): Worker {
   });
   thread.on('exit', () => process.exit(1));
   return thread;
+}
+
+function tellMemory(): void {
+  if (process.connected)
+    process.send!({ op: 'memory', residentBytes: process.memoryUsage.rss() } satisfies MemoryReport);
 }

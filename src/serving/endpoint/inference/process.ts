@@ -57,8 +57,10 @@ export class InferenceProcess {
     this.onGrown = onGrown;
     this.child = forkProgram(new URL('./inference-process.ts', import.meta.url), options.workingFolder, 'advanced');
     this.child.on('message', (message: FromInference) => {
-      if (message.op === 'memory') this.measure(message.residentBytes);
-      else this.take(message.lane)?.resolve(message);
+      if (message.op === 'memory') return this.measure(message.residentBytes);
+      // The next report is of the models that are loaded now.
+      if (message.op === 'opened' || message.op === 'notOpened') this.loadedBytes = undefined;
+      this.take(message.lane)?.resolve(message);
     });
     this.ended = new Promise((resolve) => {
       const end = (how: string): void => {
@@ -85,7 +87,6 @@ export class InferenceProcess {
   async open(modelFolder: string): Promise<Lane> {
     const lane = nextLane++;
     const answer = await this.ask({ op: 'open', lane, modelFolder }, this.options.openTimeoutMs);
-    this.loadedBytes = undefined;
     if (answer.op === 'notOpened') throw fromErrorMessage(answer.error);
     const opened: Lane = {
       run: async (requests) => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { inferenceHeaders } from '../../../src/contracts/endpoint.ts';
-import { invoke, Load } from '../client.ts';
-import { constantModel } from '../models.ts';
-import { healthyBelow, sickModel } from '../sick-models.ts';
-import { until } from '../waiting.ts';
-import { statusOf, World } from '../world.ts';
+import { inferenceHeaders } from '../../src/contracts/endpoint.ts';
+import { invoke, Load } from '../serving/client.ts';
+import { constantModel } from '../serving/models.ts';
+import { healthyBelow, sickModel } from '../serving/sick-models.ts';
+import { until } from '../serving/waiting.ts';
+import { statusOf, World } from '../serving/world.ts';
 
 const line = { wx: 1, wy: 1, bias: 0 };
 const healthy = { x: 1, y: 1 };
@@ -41,7 +41,7 @@ describe('endpoint: a model that harms its process', () => {
     await world.deployAndWait(endpoint, { model: await world.model(sickModel('leaks', line)) });
     const before = (await statusOf(endpoint)).inference;
     await until('its memory has been measured', async () => {
-      // What counts is growth since the model was loaded: the first report after it sets the mark.
+      // What one request took the next, larger one cannot use again: after these it has grown by 300 MiB and more.
       for (const x of [60, 80, 100, 120]) assert.equal((await invoke(endpoint, { x, y: 0 })).status, 200);
       return (await statusOf(endpoint)).inference.replacements > 0;
     });

@@ -3,7 +3,7 @@ import { access, readdir, readFile, writeFile } from 'node:fs/promises';
 import * as ort from 'onnxruntime-node';
 import { feedsOf } from '../../../src/onnx/encoder/embed.ts';
 import { openEncoder } from '../../../src/onnx/encoder/folder.ts';
-import { type Effect, EncoderJob, type Row, rowsOf, smallTraining } from './encoder-job.ts';
+import { type Effect, EncoderJob, type Row, rowsOf, smallTraining } from '../../recipes/encoder/encoder-job.ts';
 
 /** High rates, because the encoder is small and its weights are random. */
 const lora = { ...smallTraining, mode: 'lora', schedule: 'constant', learningRate: '0.02' };
