@@ -37,7 +37,7 @@ export class StackProcess {
     return await eventually(
       'the process starts',
       async () => this.lines.find(({ msg, healthPort }) => msg.endsWith(' started') && healthPort !== undefined),
-      40_000,
+      90_000,
     );
   }
 

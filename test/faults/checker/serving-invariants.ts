@@ -3,8 +3,8 @@ import { refNames } from '../../../src/contracts/names.ts';
 import type { Ref } from '../../../src/store/types.ts';
 import type { Evidence, Invariant } from './evidence.ts';
 
-/** Replicas poll every 500 ms and finish what is under way within the answer time-out. */
-const followWithinMs = 10_000;
+/** Replicas poll every 500 ms, finish what is under way within the answer time-out, 10 s, and may be kept waiting by the machine. */
+const followWithinMs = 500 + 10_000 + 2_000;
 /** An endpoint writes its evidence down every 250 ms; what it had not written is lost with it. */
 const unwrittenMs = 2_000;
 
