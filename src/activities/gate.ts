@@ -9,7 +9,7 @@ import { chooseContestant, type QuantizationLoss } from '../stats/quantization-c
 import type { JudgedModel, VerdictInput } from '../stats/verdict.ts';
 import { getManifest, putJson } from '../store/manifests.ts';
 import type { Store } from '../store/types.ts';
-import { meaningOf } from './evaluate.ts';
+import { meaningOf } from './evaluate/manifest.ts';
 import { ask } from './judging/judge.ts';
 import { keep } from './pins.ts';
 import { pulse } from './pulse.ts';

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { meaningOf } from '../activities/evaluate.ts';
+import { meaningOf } from '../activities/evaluate/manifest.ts';
 import { ask } from '../activities/judging/judge.ts';
 import type { Digest } from '../contracts/digest.ts';
 import type { Dataset, Model, RowOutcome } from '../contracts/manifests.ts';
