@@ -1,7 +1,6 @@
 import type { Digest } from './digest.ts';
 import type { FailureClass } from './failures.ts';
-import type { JobResources } from './job.ts';
-import type { Answer, Request } from './messages.ts';
+import type { Answer, JobInput, Request } from './messages.ts';
 import type { WorkloadRun } from './workload-names.ts';
 
 /** Messages of the workload's workflows and its activities. They carry names, digests and counts, never results. */
@@ -98,19 +97,9 @@ export interface EndedJob {
 }
 
 /** What the `job` workflow needs for one job. */
-export interface PreparedJob {
+export interface PreparedJob extends JobInput {
+  /** Its name in the file. */
   job: string;
-  key: string;
-  specDigest: Digest;
-  queue: 'gpu' | 'hpc';
-  resources: JobResources;
-  maxResources: JobResources;
-  firstAttempt: number;
-  array?: true;
-  /** How its tasks stood in an earlier round. */
-  tasksBefore?: Digest;
-  partitions?: string[];
-  retries?: Partial<Record<FailureClass, number>>;
 }
 
 export interface WorkloadActivities {

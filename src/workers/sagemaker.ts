@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { TokenBuckets } from '../aws/token-bucket.ts';
 import type { JobRunner } from '../contracts/job.ts';
-import type { SageMakerTargets } from '../contracts/sagemaker-target.ts';
-import { createSageMakerTargets } from '../jobs/sagemaker/targets.ts';
+import { type SageMakerTargets, sageMakerTargetPrefix } from '../contracts/sagemaker-target.ts';
 import type { SecretSource } from '../jobs/secrets.ts';
+import { createTargets } from '../jobs/targets.ts';
 import type { Store } from '../store/types.ts';
 
 export interface SageMakerDeps {
@@ -17,7 +17,9 @@ export interface SageMakerDeps {
 /** One runner for all SageMaker targets that the targets file names; AWS's limits are counted for all of them together. */
 export function sageMakerRunner(targets: SageMakerTargets, { folder, ...deps }: SageMakerDeps): JobRunner {
   const buckets = new TokenBuckets();
-  return createSageMakerTargets(
+  return createTargets(
+    'sagemaker',
+    sageMakerTargetPrefix,
     new Map(
       Object.entries(targets).map(([name, target]) => [
         name,

@@ -1,11 +1,11 @@
 import type { JobRunner } from '../contracts/job.ts';
-import type { SlurmTargets } from '../contracts/slurm-target.ts';
+import { type SlurmTargets, slurmTargetPrefix } from '../contracts/slurm-target.ts';
 import { allowedEnvironment } from '../jobs/container-contract.ts';
 import type { ChannelSource } from '../jobs/materialise.ts';
 import type { SecretSource } from '../jobs/secrets.ts';
 import { openTransport } from '../jobs/slurm/open.ts';
 import { createSlurmRunner } from '../jobs/slurm/runner.ts';
-import { createSlurmTargets } from '../jobs/slurm/targets.ts';
+import { createTargets } from '../jobs/targets.ts';
 
 export interface SlurmDeps {
   channels: ChannelSource;
@@ -17,12 +17,15 @@ export interface SlurmDeps {
 /** One runner for all Slurm clusters that the targets file names. */
 export function slurmRunner(targets: SlurmTargets, deps: SlurmDeps): JobRunner {
   const environment = allowedEnvironment(deps.hostEnvironment);
-  return createSlurmTargets(
+  return createTargets(
+    'slurm',
+    slurmTargetPrefix,
     new Map(
-      Object.entries(targets).map(([name, target]) => [
-        name,
-        createSlurmRunner({ name, target, transport: openTransport(target, deps.secrets, environment), ...deps }),
-      ]),
+      Object.entries(targets).map(([name, target]) => {
+        const transport = openTransport(target, deps.secrets, environment);
+        const runner = createSlurmRunner({ name, target, transport, ...deps });
+        return [name, () => runner];
+      }),
     ),
   );
 }
