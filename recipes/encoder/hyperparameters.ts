@@ -1,19 +1,8 @@
 import { z } from 'zod';
 import { scheduleShapes } from '../../src/onnx/train/schedule.ts';
 import { TrainingFailure } from '../text-classifier/failure.ts';
+import { integer, number, real } from '../text-classifier/numbers.ts';
 
-/** SageMaker passes every value as text; a person running the program alone may write numbers. */
-const number = z.union([
-  z.number(),
-  z
-    .string()
-    .regex(/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i, 'expected a number')
-    .transform(Number),
-]);
-const integer = (min: number, max: number, otherwise: number) =>
-  number.pipe(z.number().int().min(min).max(max)).default(otherwise);
-const real = (min: number, max: number, otherwise: number) =>
-  number.pipe(z.number().min(min).max(max)).default(otherwise);
 const names = z
   .string()
   .min(1)

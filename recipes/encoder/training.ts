@@ -2,9 +2,11 @@ import type { TrainingCheckpoints } from '../../src/onnx/train/checkpoint.ts';
 import type { Parameters } from '../../src/onnx/train/parameters.ts';
 import { learningRateAt } from '../../src/onnx/train/schedule.ts';
 import type { MicroBatch, TrainingSession } from '../../src/onnx/train/session.ts';
+import { countCorrect } from '../text-classifier/correct.ts';
 import { TrainingFailure } from '../text-classifier/failure.ts';
 import { reportProgress } from '../text-classifier/log.ts';
 import { randomStream } from '../text-classifier/random.ts';
+import { stopwatch } from '../text-classifier/stopwatch.ts';
 import { lengthBuckets, parts } from './batches.ts';
 import { trainingNames } from './graphs.ts';
 import { type Hyperparameters, learningRateOf } from './hyperparameters.ts';
@@ -149,25 +151,5 @@ function averages({ loss, rows, correct, validationLoss, validationAccuracy }: P
     accuracy: correct / rows,
     ...(validationLoss !== null && { validationLoss }),
     ...(validationAccuracy !== null && { validationAccuracy }),
-  };
-}
-
-function countCorrect(logits: Float32Array, rows: Int32Array, labels: Int32Array, classes: number): number {
-  let correct = 0;
-  for (const [r, row] of rows.entries()) {
-    const scores = logits.subarray(r * classes, (r + 1) * classes);
-    if (scores.indexOf(Math.max(...scores)) === labels[row]) correct++;
-  }
-  return correct;
-}
-
-/** True at most once in so many seconds; with 0, always. */
-function stopwatch(seconds: number): () => boolean {
-  let last = performance.now();
-  return () => {
-    const now = performance.now();
-    if (now - last < seconds * 1_000) return false;
-    last = now;
-    return true;
   };
 }

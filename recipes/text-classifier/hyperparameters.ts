@@ -1,18 +1,6 @@
 import { z } from 'zod';
 import { TrainingFailure } from './failure.ts';
-
-/** SageMaker passes every value as text; a person running the program alone may write numbers. */
-const number = z.union([
-  z.number(),
-  z
-    .string()
-    .regex(/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i, 'expected a number')
-    .transform(Number),
-]);
-const integer = (min: number, max: number, otherwise: number) =>
-  number.pipe(z.number().int().min(min).max(max)).default(otherwise);
-const real = (min: number, max: number, otherwise: number) =>
-  number.pipe(z.number().min(min).max(max)).default(otherwise);
+import { integer, real } from './numbers.ts';
 
 const schema = z.strictObject({
   /** Passes over the rows; with a base model `warmEpochs`, because it knows most of them already. */

@@ -1,10 +1,12 @@
 import { BatchBuilder } from './batch.ts';
 import type { Checkpoints, Progress } from './checkpoint.ts';
+import { countCorrect } from './correct.ts';
 import { TrainingFailure } from './failure.ts';
 import type { Hyperparameters } from './hyperparameters.ts';
 import { reportProgress } from './log.ts';
 import { randomStream, shuffled } from './random.ts';
 import { StepRunner, type TrainingState } from './step-runner.ts';
+import { stopwatch } from './stopwatch.ts';
 import { TargetBuilder } from './targets.ts';
 import type { Shape } from './weights.ts';
 
@@ -86,23 +88,3 @@ const isFiniteState = ({ weight }: TrainingState): boolean =>
   Object.values(weight).every((values) => values.every(Number.isFinite));
 
 const averages = ({ loss, rows, correct }: Progress) => ({ loss: loss / rows, accuracy: correct / rows });
-
-function countCorrect(logits: Float32Array, rows: Int32Array, labels: Int32Array, classes: number): number {
-  let correct = 0;
-  for (const [r, row] of rows.entries()) {
-    const scores = logits.subarray(r * classes, (r + 1) * classes);
-    if (scores.indexOf(Math.max(...scores)) === labels[row]) correct++;
-  }
-  return correct;
-}
-
-/** True at most once in so many seconds; with 0, always. */
-function stopwatch(seconds: number): () => boolean {
-  let last = performance.now();
-  return () => {
-    const now = performance.now();
-    if (now - last < seconds * 1_000) return false;
-    last = now;
-    return true;
-  };
-}
