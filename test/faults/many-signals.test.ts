@@ -44,10 +44,14 @@ describe('a cycle that is parked while new data is announced over and over', fun
     };
     await Promise.all([asks(), ...Array.from({ length: senders }, send)]);
     story.hasFired(`${sent} signals were sent`);
-    const runs = await eventually('the loop goes on as a new run beside the parked cycle', async () => {
-      const lengths = await historyLengths(temporal, workflowIds.loop('announced'));
-      return lengths.length > 1 && lengths;
-    });
+    const runs = await eventually(
+      'the loop goes on as a new run beside the parked cycle',
+      async () => {
+        const lengths = await historyLengths(temporal, workflowIds.loop('announced'));
+        return lengths.length > 1 && lengths;
+      },
+      60_000,
+    );
 
     await writeFile(join(loop.folder, 'repaired'), '');
     await story.type('cycle', 'retry', 'announced/1', '--reason', 'repaired');

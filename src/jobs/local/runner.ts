@@ -110,8 +110,9 @@ class LocalRunner implements JobRunner {
     const folder = await this.#find(ref);
     const array = await this.#arrayIn(folder);
     if (array) return await this.#describeArray(folder, array);
-    const progress = await readControlFile<ProgressRecord>(folder.progress);
     const status = await this.#states.of(folder);
+    // After the state: a job that has ended has written its last progress.
+    const progress = await readControlFile<ProgressRecord>(folder.progress);
     return { ...status, ...(progress && { progress }) };
   }
 
