@@ -56,6 +56,12 @@ async function withStack<T>(
   }
 }
 
+/** On stderr: stdout is the result. */
+async function showProgress(cycleLog: string, startedMs: number): Promise<void> {
+  const done = (await readFile(cycleLog, 'utf8').catch(() => '')).split('\n').length - 1;
+  console.error(`${done} of ${cycles} cycles after ${Math.round((Date.now() - startedMs) / 1_000)} s`);
+}
+
 interface CycleEnd {
   n: number;
   atMs: number;
@@ -69,7 +75,8 @@ async function soak(stack: BenchStack, client: Client, cycleLog: string) {
     ...{ workflowId: workflowIds.loop(busyLoop), taskQueue: taskQueues.control },
     args: [{ loop: busyLoop, specDigest: someDigest }],
   });
-  await handle.result();
+  const progress = setInterval(() => void showProgress(cycleLog, startedMs), 30_000);
+  await handle.result().finally(() => clearInterval(progress));
   await cpu.stop();
   const ends = (await readFile(cycleLog, 'utf8'))
     .trim()

@@ -32,6 +32,7 @@ export interface BenchStack {
 
 const readyWithinMs = 120_000;
 const attempts = 3;
+const interrupts = ['SIGINT', 'SIGTERM'] as const;
 
 /**
  * What `up` starts, with other workers: the same server with the same flags and database file, under the same supervisor,
@@ -79,11 +80,23 @@ async function startOnFreePorts(workers: readonly BenchWorker[]): Promise<BenchS
   const supervisor = new Supervisor(lock, [server, ...specs], {
     prepare: { [temporalChild]: () => prepareNamespace(address, 'default') },
   });
-  const stop = async (): Promise<void> => {
-    await supervisor.stop();
-    lock.release();
-    await rm(home, { recursive: true, force: true, maxRetries: 5 });
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    stopping ??= (async () => {
+      for (const signal of interrupts) process.off(signal, interrupted);
+      await supervisor.stop();
+      lock.release();
+      await rm(home, { recursive: true, force: true, maxRetries: 5 });
+    })();
+    return stopping;
   };
+  // The children outlive this process by design: a benchmark that is interrupted takes them along.
+  const interrupted = (): void => {
+    // What is still measured meets processes that are gone; only the stop counts now.
+    process.on('uncaughtException', () => {});
+    void stop().finally(() => process.exit(130));
+  };
+  for (const signal of interrupts) process.once(signal, interrupted);
   await supervisor.ready(readyWithinMs).catch(async (error: unknown) => {
     await stop();
     throw error;
