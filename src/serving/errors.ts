@@ -24,10 +24,13 @@ export type ServingErrorType = (typeof servingErrors)[keyof typeof servingErrors
 export class ServingError extends Error {
   override readonly name = 'ServingError';
   readonly type: ServingErrorType;
+  /** Asking again before so long is in vain. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(type: ServingErrorType, message: string, options?: ErrorOptions) {
+  constructor(type: ServingErrorType, message: string, options?: ErrorOptions & { retryAfterMs?: number }) {
     super(message, options);
     this.type = type;
+    this.retryAfterMs = options?.retryAfterMs;
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { inferenceHeaders } from '../../src/contracts/endpoint.ts';
-import { invoke, Load } from '../serving/client.ts';
+import { invoke, Load, type Reply } from '../serving/client.ts';
 import { constantModel } from '../serving/models.ts';
 import { healthyBelow, sickModel } from '../serving/sick-models.ts';
 import { until } from '../serving/waiting.ts';
@@ -34,6 +34,23 @@ describe('endpoint: a model that harms its process', () => {
     await load.stop();
     assert.deepEqual(load.failures, []);
     assert.deepEqual(new Set(load.replies.map(({ status }) => status)), new Set([200]));
+  }).timeout(60_000);
+
+  it('dies so often that it stays away for longer than a caller waits: they hear it at once, with when to ask again', async () => {
+    const answerTimeoutMs = 2_000;
+    const endpoint = await world.start({ answerTimeoutMs });
+    await world.deployAndWait(endpoint, { model: await world.model(sickModel('dies', line)) });
+    const deadly = { x: healthyBelow + 1, y: 0 };
+    const retryAfterOf = ({ headers }: Reply): number => Number(headers['retry-after']);
+    // Away for 0, 400, 800, 1600 and then 3200 ms.
+    const isAway = async (): Promise<boolean> => retryAfterOf(await invoke(endpoint, deadly)) > 1;
+    await until('it is away for longer than that', isAway, { withinMs: 30_000 });
+    const askedAtMs = performance.now();
+    const refusal = await invoke(endpoint, healthy);
+    assert.deepEqual([refusal.status, refusal.error?.type], [503, 'InferenceCrashed']);
+    assert.ok(performance.now() - askedAtMs < answerTimeoutMs / 2, 'at once');
+    await until('it is back', async () => (await invoke(endpoint, healthy)).status === 200, { everyMs: 100 });
+    assert.ok(performance.now() - askedAtMs < 1_000 * retryAfterOf(refusal) + 5_000, 'about when it was said');
   }).timeout(60_000);
 
   it('that grows and grows is given a new one, and nobody notices', async () => {

@@ -141,6 +141,42 @@ describe('model queue', () => {
     assert.equal((await innocent)[0]!.label, 'innocent');
   });
 
+  it('refuses at once whoever cannot wait until a model that died is back, and keeps whoever can', async () => {
+    queue.attach(lane);
+    const hurried = queue.ask(ask('hurried', { timeoutMs: 1_000 })).answer;
+    const patient = queue.ask(ask('patient', { timeoutMs: 60_000 })).answer;
+    const copy = queue.ask(ask('copy', { timeoutMs: 1_000, shadow: true })).answer;
+    await lane.crash();
+    const refused = Promise.all([hurried, copy].map((answer) => assert.rejects(answer, { type: 'InferenceCrashed' })));
+    queue.awayFor(30_000);
+    await refused;
+    assert.throws(
+      () => queue.ask(ask('late', { timeoutMs: 1_000 })),
+      ({ type, retryAfterMs }: ServingError) => type === 'InferenceCrashed' && Math.abs(retryAfterMs! - 30_000) < 5_000,
+    );
+    assert.equal(queue.waiting, 1);
+
+    const successor = new HeldLane();
+    queue.attach(successor);
+    const again = queue.ask(ask('again', { timeoutMs: 1_000 })).answer;
+    await successor.answer();
+    await successor.answer();
+    assert.deepEqual(successor.ids, ['patient', 'again']);
+    assert.deepEqual([(await patient)[0]!.label, (await again)[0]!.label], ['patient', 'again']);
+    await queue.idle();
+  });
+
+  it('refuses one that was under way when the model died for so long, whichever news comes first', async () => {
+    queue.attach(lane);
+    const answer = queue.ask(ask('a', { timeoutMs: 1_000 })).answer;
+    queue.detach(lane);
+    queue.awayFor(30_000);
+    const refused = assert.rejects(answer, { type: 'InferenceCrashed' });
+    await lane.crash();
+    await refused;
+    await queue.idle();
+  });
+
   it('lets a detached lane finish its batch and gives it no other', async () => {
     queue.attach(lane);
     const answer = queue.ask(ask('a')).answer;

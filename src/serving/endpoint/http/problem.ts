@@ -25,14 +25,17 @@ export const tryLater = (type: string, message: string, headers: Headers = {}): 
   new HttpProblem(503, type, message, { 'retry-after': '1', ...headers });
 
 /** Only what the caller can act on: a model's own error text may hold paths and input. */
-export function problemOf({ type, message }: ServingError, headers: Headers): HttpProblem {
+export function problemOf({ type, message, retryAfterMs }: ServingError, headers: Headers): HttpProblem {
   switch (type) {
     case servingErrors.invalidInput:
       return invalid(message, headers);
     case servingErrors.overloaded:
       return tryLater(type, 'too many requests wait, try again later', headers);
     case servingErrors.inferenceCrashed:
-      return tryLater(type, 'the inference process is being restarted, try again', headers);
+      return tryLater(type, 'the inference process is being restarted, try again', {
+        ...headers,
+        ...(retryAfterMs !== undefined && { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) }),
+      });
     case servingErrors.deadlineExceeded:
       return new HttpProblem(504, type, 'no answer within the time limit', headers);
     case servingErrors.cancelled:

@@ -27,9 +27,12 @@ export interface Pending {
 }
 
 interface Request extends Ask {
+  /** Of `performance.now()`, as all times here. */
+  deadlineMs: number;
   crashes: number;
   settled: boolean;
   settle(result: RunResult): void;
+  refuse(error: ServingError): void;
 }
 
 /**
@@ -47,6 +50,8 @@ export class ModelQueue {
   private readonly idleLanes = new Set<Lane>();
   private readonly busyLanes = new Set<Lane>();
   private readonly idleWaiters: (() => void)[] = [];
+  /** No lane serves it before; 0 when one may at any time. */
+  private awayUntilMs = 0;
 
   constructor(limits: QueueLimits, onBatch: (rows: number) => void) {
     this.limits = limits;
@@ -63,8 +68,13 @@ export class ModelQueue {
     return this.shadows.size;
   }
 
-  /** Takes a request at once or throws `Overloaded`. The answer rejects with a `ServingError`. */
+  /**
+   * Takes a request at once or throws: `Overloaded`, or `InferenceCrashed` when the model will not be back in time. The
+   * answer rejects with a `ServingError`.
+   */
   ask(ask: Ask): Pending {
+    const deadlineMs = performance.now() + ask.timeoutMs;
+    if (this.comesTooLate(deadlineMs)) throw this.away();
     const line = ask.shadow ? this.shadows : this.callers;
     if (line.size >= (ask.shadow ? this.limits.maxWaitingShadow : this.limits.maxWaiting))
       throw new ServingError(servingErrors.overloaded, `${line.size} requests wait already`);
@@ -76,17 +86,23 @@ export class ModelQueue {
       );
       const request: Request = {
         ...ask,
+        deadlineMs,
         crashes: 0,
         settled: false,
         settle: (result) => {
+          if ('error' in result) return request.refuse(fromErrorMessage(result.error));
           request.settled = true;
           clearTimeout(timer);
-          if ('predictions' in result) resolve(result.predictions);
-          else reject(fromErrorMessage(result.error));
+          resolve(result.predictions);
+        },
+        refuse: (error) => {
+          request.settled = true;
+          clearTimeout(timer);
+          reject(error);
         },
       };
       const leave = (type: 'DeadlineExceeded' | 'Cancelled', message: string): void => {
-        for (const waiting of [this.callers, this.shadows, this.retries]) waiting.delete(request);
+        for (const waiting of this.lines()) waiting.delete(request);
         request.settle({ error: { type, message } });
         this.noticeIdle();
       };
@@ -97,7 +113,21 @@ export class ModelQueue {
     return { answer, cancel };
   }
 
+  /** Nothing will serve it for so long: whoever cannot wait until then hears it now, not at the end of their time. */
+  awayFor(delayMs: number): void {
+    if (this.ready) return;
+    this.awayUntilMs = performance.now() + delayMs;
+    for (const line of this.lines())
+      for (const request of line) {
+        if (!this.comesTooLate(request.deadlineMs)) continue;
+        line.delete(request);
+        request.refuse(this.away());
+      }
+    this.noticeIdle();
+  }
+
   attach(lane: Lane): void {
+    this.awayUntilMs = 0;
     this.lanes.add(lane);
     this.idleLanes.add(lane);
     this.dispatch();
@@ -162,12 +192,28 @@ export class ModelQueue {
       this.lanes.delete(lane);
       for (const request of batch) {
         if (request.settled) continue;
-        if (++request.crashes < 2) this.retries.add(request);
-        else request.settle({ error: { type: servingErrors.inferenceCrashed, message: String(error) } });
+        if (++request.crashes < 2) {
+          if (this.comesTooLate(request.deadlineMs)) request.refuse(this.away());
+          else this.retries.add(request);
+        } else request.settle({ error: { type: servingErrors.inferenceCrashed, message: String(error) } });
       }
     }
     this.dispatch();
     this.noticeIdle();
+  }
+
+  private lines(): Set<Request>[] {
+    return [this.callers, this.shadows, this.retries];
+  }
+
+  private comesTooLate(deadlineMs: number): boolean {
+    return this.awayUntilMs > deadlineMs;
+  }
+
+  private away(): ServingError {
+    const retryAfterMs = Math.round(this.awayUntilMs - performance.now());
+    const message = `its process died again and again, the next one starts in ${retryAfterMs} ms`;
+    return new ServingError(servingErrors.inferenceCrashed, message, { retryAfterMs });
   }
 
   private isIdle(): boolean {

@@ -263,6 +263,7 @@ export class InferencePool {
   }
 
   private reviveIn(digest: Digest, delayMs: number): void {
+    this.models.get(digest)?.queue.awayFor(delayMs);
     const timer = setTimeout(() => {
       this.restarts.delete(timer);
       void this.changes.run(() => this.revive(digest));
