@@ -5,6 +5,7 @@ import type { JobRef, JobResources } from './job.ts';
 import type { CycleReport, Deployment } from './manifests.ts';
 import type {
   Answer,
+  Approvers,
   CycleFinished,
   CycleInput,
   DeployRequest,
@@ -13,6 +14,8 @@ import type {
   NotifyEvent,
   OpenedCycle,
   RefPosition,
+  Registrable,
+  RegistryDecision,
   Request,
   RolloutPlan,
 } from './messages.ts';
@@ -149,6 +152,25 @@ export interface CycleActivities {
 
 export type { NotifyEvent } from './messages.ts';
 
+/** `registryMirror`, on the control queue: what no retry repairs a person may, so each is tried until it works. */
+export interface RegistryActivities {
+  /** The candidate as a package that waits for approval; found again when it is there. */
+  publishPackage(input: Registrable): Promise<{ packageArn: string }>;
+  /**
+   * Waits, by failing benignly, until somebody decides in the registry, and then asks the cycle. A word that the cycle
+   * refuses is taken back there. Returns when the cycle took it, or has ended.
+   */
+  awaitRegistryApproval(input: {
+    packageArn: string;
+    registrable: Registrable;
+    approvers: Approvers;
+  }): Promise<{ said: 'approve' | 'reject' | 'nothing'; by: string }>;
+  /** What the cycle decided, in the registry and in the store. */
+  writeApproval(input: { packageArn: string; registrable: Registrable; decision: RegistryDecision }): Promise<void>;
+  /** Dataset, training, model, and the endpoint where it serves, as the registry's lineage; each once. */
+  traceLineage(input: { packageArn: string; registrable: Registrable; endpoint: string | null }): Promise<void>;
+}
+
 /** What the cycle knows at its end; the activity adds times and parents. */
 export type ReportDraft = Omit<CycleReport, 'kind' | 'parents' | 'createdAt' | 'phasesMs' | 'endedAt'>;
 
@@ -175,6 +197,8 @@ export interface CyclePlan {
   /** The user's evaluation program runs as a job for every contestant; absent: there is none. */
   evaluation?: { resources: JobResources; maxResources: JobResources };
   notifyOn: NotifyEvent[];
+  /** `sagemaker:<target>`: its model registry mirrors what this cycle registers; absent: none does. */
+  registry?: string;
 }
 
 /** `train`, `evaluate`, `quantize`, `gate`, on the cpu queue. */

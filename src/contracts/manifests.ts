@@ -266,6 +266,36 @@ export const CycleOpened = z.strictObject({
 });
 export type CycleOpened = z.infer<typeof CycleOpened>;
 
+/**
+ * What a registry elsewhere holds of a model, in its own names: an entry of `models/<model>/registrations/<key>`. Ours is
+ * the truth, and this says where its mirror is.
+ */
+export const Registration = z.strictObject({
+  kind: z.literal('Registration'),
+  ...common,
+  model: Digest,
+  /** `sagemaker:<target>`. */
+  registry: z.string(),
+  group: z.string(),
+  /** ARN of the model package. */
+  package: z.string(),
+  approval: z.enum(['PendingManualApproval', 'Approved', 'Rejected']),
+  /** Whose word it was, and why. */
+  by: z.string().optional(),
+  reason: z.string().optional(),
+  version: z.number().int().positive().optional(),
+  /** ARNs of its lineage there, by part. */
+  lineage: z
+    .strictObject({
+      dataset: z.string(),
+      training: z.string(),
+      model: z.string(),
+      endpoint: z.string().optional(),
+    })
+    .optional(),
+});
+export type Registration = z.infer<typeof Registration>;
+
 export const Manifest = z.discriminatedUnion('kind', [
   Base,
   Dataset,
@@ -276,5 +306,6 @@ export const Manifest = z.discriminatedUnion('kind', [
   Deployment,
   CycleReport,
   CycleOpened,
+  Registration,
 ]);
 export type Manifest = z.infer<typeof Manifest>;

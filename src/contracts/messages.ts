@@ -44,6 +44,8 @@ export interface LoopPlan {
   pollMs: number | null;
   newRows: number | null;
   liveAccuracyBelow: number | null;
+  /** The spec has `triggers.drift` or `triggers.bias`; absent in plans of loops that have neither. */
+  monitors?: true;
   minIntervalMs: number;
   cyclesPerDay: number;
   gpuHoursPerDay: number;
@@ -171,6 +173,48 @@ export interface CycleFinished {
   failed: boolean;
   inconclusive: boolean;
   gpuHours: number;
+}
+
+// ---------------------------------------------------------------- mirror of a registry
+
+/** What a mirror of the registry is about: one candidate of one cycle. */
+export interface Registrable {
+  /** `sagemaker:<target>`. */
+  registry: string;
+  loop: string;
+  n: number;
+  /** Name of the model. */
+  model: string;
+  candidate: Digest;
+  verdict: Digest;
+}
+
+/** Whose approval a candidate waits for. */
+export interface Approvers {
+  by: string[];
+  notBy: string | null;
+}
+
+/** How a candidate fared. */
+export interface RegistryDecision {
+  approved: boolean;
+  by: string;
+  reason: string;
+  /** Of ours, when it is approved. */
+  version: number | null;
+}
+
+export interface RegistryMirrorInput {
+  registrable: Registrable;
+  cycle: { workflowId: string; runId: string };
+  /** Null: no person is asked. */
+  approvers: Approvers | null;
+}
+
+/** How the cycle ended; an endpoint, when the candidate serves on it. */
+export interface CycleEnded {
+  outcome: string;
+  endpoint: string | null;
 }
 
 // ---------------------------------------------------------------- cycle

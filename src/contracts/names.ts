@@ -19,6 +19,8 @@ export const workflowIds = {
   endpoint: (endpoint: string): string => `endpoint/${endpoint}`,
   job: (key: string): string => `job/${key}`,
   kick: (loop: string): string => `kick/${loop}`,
+  /** One for a candidate: a cycle that is run again may find another. The key is the first 12 hex digits of its digest. */
+  registryMirror: (loop: string, n: number, key: string): string => `registry/${loop}/${n}/${key}`,
 } as const;
 
 export const refNames = {
@@ -32,6 +34,8 @@ export const refNames = {
   dataset: (loop: string): string => `loops/${loop}/dataset`,
   /** Consecutive failures and a pause, so that both outlive the workflow. */
   fuse: (loop: string): string => `loops/${loop}/fuse`,
+  /** What drift and bias were found, and how far the monitor has read. */
+  monitor: (loop: string): string => `loops/${loop}/monitor`,
   /** One entry per approved version; its entry number is the version number. */
   versions: (model: string): string => `models/${model}/versions`,
   /** The version that serves (or, without an endpoint, was approved) last. */
@@ -42,6 +46,8 @@ export const refNames = {
   pruned: (model: string): string => `models/${model}/pruned`,
   /** One entry per step of a version's way from another environment; the key is the first 40 hex digits of its digest. */
   promotion: (model: string, key: string): string => `models/${model}/promotions/${key}`,
+  /** What another registry holds of a version, one entry per change; the key is the first 40 hex digits of its digest. */
+  registration: (model: string, key: string): string => `models/${model}/registrations/${key}`,
   /** What a model scored on slices of rows; the key is of model and metric program. */
   backtest: (key: string): string => `backtests/${key}`,
   desired: (endpoint: string): string => `endpoints/${endpoint}/desired`,

@@ -36,6 +36,28 @@ const instance = z.strictObject({
 });
 export type SageMakerInstance = z.output<typeof instance>;
 
+/** Of models that are registered in this account: SageMaker's model registry mirrors what goto3 decides. */
+const registry = z.strictObject({
+  /** The container that serves the model (InferenceSpecification). */
+  image: z
+    .string()
+    .max(255)
+    .regex(/^[^\s]+$/, 'expected the URI of an image without blanks'),
+  /** What it may be served on. */
+  instances: z
+    .array(z.string().regex(/^ml\.[a-z0-9-]+\.[a-z0-9-]+$/, 'expected an instance type such as "ml.m5.large"'))
+    .min(1)
+    .max(50),
+  /** Before the model's name in the name of its group. */
+  prefix: z
+    .string()
+    .regex(/^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,30}-$/, 'expected letters, digits and "-", at most 32, with "-" at its end')
+    .optional(),
+  /** Looks at a package that waits for approval come so often. */
+  pollMs: z.number().int().min(100).max(3_600_000).default(30_000),
+});
+export type SageMakerRegistryTarget = z.output<typeof registry>;
+
 export const SageMakerTarget = z
   .strictObject({
     region: z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'expected a region such as "eu-central-1"'),
@@ -90,6 +112,8 @@ export const SageMakerTarget = z
     /** Calls of one kind in a second, for all jobs of the account and region together. */
     callsPerSecond: z.number().positive().max(100).default(2),
     poll: z.strictObject({ fromMs: milliseconds.default(5_000), toMs: milliseconds.default(60_000) }).prefault({}),
+    /** Models are registered here too; at most one target has it. */
+    registry: registry.optional(),
   })
   .refine(({ spot, keepAliveMs }) => !(spot && keepAliveMs !== undefined), {
     // https://docs.aws.amazon.com/sagemaker/latest/dg/train-warm-pools.html, "Warm pool resource limits / considerations"
@@ -99,7 +123,12 @@ export const SageMakerTarget = z
 export type SageMakerTarget = z.output<typeof SageMakerTarget>;
 
 /** Targets by name: `prod` is `sagemaker:prod` in a loop file. */
-export const SageMakerTargets = z.record(targetName, SageMakerTarget);
+export const SageMakerTargets = z
+  .record(targetName, SageMakerTarget)
+  .refine(
+    (targets) => Object.values(targets).filter((target) => target.registry).length <= 1,
+    'a model has one registry: leave "registry" in one target only',
+  );
 export type SageMakerTargets = z.output<typeof SageMakerTargets>;
 
 export const sageMakerTargetPrefix = 'sagemaker:';

@@ -83,5 +83,7 @@ export function summarise(manifest: Manifest): string {
       return `${manifest.loop} cycle ${manifest.cycle}: ${manifest.outcome} (${manifest.detail})`;
     case 'CycleOpened':
       return `${manifest.loop} cycle ${manifest.cycle} opened: ${manifest.reason}`;
+    case 'Registration':
+      return `${manifest.package}: ${manifest.approval}`;
   }
 }

@@ -4,6 +4,8 @@
                                    patterns and enums; the answer parsed by botocore, and its members by the model
     judge.py drive URL REGION ...  real boto3 makes every operation and prints what it understood, as JSON
     judge.py moto calls.json       our CreateTrainingJob requests, given to moto
+    judge.py registry URL REGION   real boto3 makes every operation of the registry and of lineage
+    judge.py moto-registry calls.json   our requests about model packages, given to moto
 """
 
 import json
@@ -20,6 +22,14 @@ from botocore.validate import ParamValidator
 SERVICES = {"SageMaker": "sagemaker", "Logs_20140328": "logs"}
 session = botocore.session.get_session()
 models = {k: session.get_service_model(v) for k, v in SERVICES.items()}
+
+
+def pattern_of(text):
+    """Java's Unicode classes, which re has not, and its repeated "$" of customer metadata."""
+    for ours, java in ((r"\w", "LN"), (r"\s", "Z"), ("", "M"), (r"\W", "SP")):
+        for letter in java:
+            text = text.replace(r"\p{%s}" % letter, ours)
+    return re.sub(r"\$\{1,(128|256)\}", "", text)
 
 
 def constraints(value, shape, path, problems):
@@ -51,7 +61,7 @@ def constraints(value, shape, path, problems):
     if isinstance(value, str):
         if "enum" in meta and value not in meta["enum"]:
             problems.append(f"{path}: {value} is none of the enum")
-        if "pattern" in meta and not re.fullmatch(meta["pattern"].replace(r"\p{L}\p{Z}\p{N}", r"\w\s"), value, re.S):
+        if "pattern" in meta and not re.fullmatch(pattern_of(meta["pattern"]), value, re.S):
             problems.append(f"{path}: {value!r} does not match {meta['pattern']}")
 
 
@@ -187,4 +197,103 @@ def moto(path):
         print(json.dumps(answers))
 
 
-{"recorded": recorded, "drive": drive, "moto": moto}[sys.argv[1]](*sys.argv[2:])
+def registry(url, region):
+    sagemaker, _ = clients(url, region)
+    group = sagemaker.create_model_package_group(ModelPackageGroupName="judged", Tags=[{"Key": "who", "Value": "judge"}])
+    request = dict(
+        ModelPackageGroupName="judged",
+        ModelPackageDescription="by boto3",
+        ClientToken="one",
+        CustomerMetadataProperties={"goto3:model": "sha256:1"},
+        InferenceSpecification={"Containers": [{"Image": "image"}]},
+    )
+    arn = sagemaker.create_model_package(**request)["ModelPackageArn"]
+    early = code_of(lambda: sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved"))
+    while sagemaker.describe_model_package(ModelPackageName=arn)["ModelPackageStatus"] == "Pending":
+        time.sleep(0.02)
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription="fine")
+    package = sagemaker.describe_model_package(ModelPackageName=arn)
+    second = sagemaker.create_model_package(ModelPackageGroupName="judged", ClientToken="two")["ModelPackageArn"]
+    pages = sagemaker.get_paginator("list_model_packages").paginate(
+        ModelPackageGroupName="judged", PaginationConfig={"PageSize": 1}
+    )
+    listed = [p["ModelPackageVersion"] for page in pages for p in page["ModelPackageSummaryList"]]
+    artifact = sagemaker.create_artifact(
+        ArtifactName="data", Source={"SourceUri": "s3://a/b"}, ArtifactType="DataSet"
+    )["ArtifactArn"]
+    action = sagemaker.create_action(
+        ActionName="train", Source={"SourceUri": "goto3:job"}, ActionType="ModelTraining", Status="Completed"
+    )["ActionArn"]
+    context = sagemaker.create_context(
+        ContextName="mail", Source={"SourceUri": "goto3:endpoint"}, ContextType="Endpoint"
+    )["ContextArn"]
+    edge = dict(SourceArn=artifact, DestinationArn=action, AssociationType="ContributedTo")
+    sagemaker.add_association(**edge)
+    edges = sagemaker.list_associations(SourceArn=artifact)["AssociationSummaries"]
+    unknown = artifact[:-32] + "0" * 32
+    answers = {
+        "arns": [group["ModelPackageGroupArn"], arn],
+        "groupStatus": sagemaker.describe_model_package_group(ModelPackageGroupName="judged")["ModelPackageGroupStatus"],
+        "tags": sagemaker.list_tags(ResourceArn=group["ModelPackageGroupArn"])["Tags"],
+        "early": early,
+        "package": [package[k] for k in ("ModelPackageStatus", "ModelApprovalStatus", "ApprovalDescription")],
+        "metadata": package["CustomerMetadataProperties"],
+        "changedBy": package["LastModifiedBy"]["IamIdentity"]["Arn"],
+        "listed": listed,
+        "again": sagemaker.create_model_package(**request)["ModelPackageArn"] == arn,
+        "found": sagemaker.list_artifacts(SourceUri="s3://a/b")["ArtifactSummaries"][0]["ArtifactArn"] == artifact,
+        "action": sagemaker.describe_action(ActionName="train")["ActionArn"] == action,
+        "context": sagemaker.describe_context(ContextName="mail")["ContextArn"] == context,
+        "edges": [[e["SourceArn"] == artifact, e["DestinationArn"] == action, e["AssociationType"]] for e in edges],
+        "errors": {
+            "token": code_of(lambda: sagemaker.create_model_package(**dict(request, ModelPackageDescription="other"))),
+            "group": code_of(lambda: sagemaker.create_model_package_group(ModelPackageGroupName="judged")),
+            "noGroup": code_of(lambda: sagemaker.describe_model_package_group(ModelPackageGroupName="nobody")),
+            "noPackage": code_of(lambda: sagemaker.describe_model_package(ModelPackageName=arn[:-1] + "9")),
+            "name": code_of(lambda: sagemaker.create_action(ActionName="train", Source={"SourceUri": "x"}, ActionType="x")),
+            "noAction": code_of(lambda: sagemaker.describe_action(ActionName="nobody")),
+            "noContext": code_of(lambda: sagemaker.describe_context(ContextName="nobody")),
+            "edge": code_of(lambda: sagemaker.add_association(**edge)),
+            "noEntity": code_of(lambda: sagemaker.add_association(SourceArn=unknown, DestinationArn=action)),
+        },
+    }
+    sagemaker.delete_model_package(ModelPackageName=second)
+    answers["errors"]["deleted"] = code_of(lambda: sagemaker.describe_model_package(ModelPackageName=second))
+    print(json.dumps(answers))
+
+
+def moto_registry(path):
+    """What we asked about model packages, as recorded, asked of moto: it keeps what it understood."""
+    from moto import mock_aws
+
+    with mock_aws():
+        client = boto3.client("sagemaker", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+        answers = []
+        for call in json.load(open(path)):
+            body = call["body"]
+            if call["status"] != 200:
+                continue
+            if call["operation"] == "CreateModelPackageGroup":
+                client.create_model_package_group(**body)
+            if call["operation"] == "CreateModelPackage":
+                arn = client.create_model_package(**body)["ModelPackageArn"]
+                kept = client.describe_model_package(ModelPackageName=arn)
+                same = [k for k in body if k not in ("ClientToken",)]
+                listed = client.list_model_packages(ModelPackageGroupName=body["ModelPackageGroupName"])
+                answers.append(
+                    {
+                        "arn": arn == call["answer"]["ModelPackageArn"],
+                        "differs": [k for k in same if kept.get(k) != body[k]],
+                        "listed": listed["ModelPackageSummaryList"][0]["ModelPackageDescription"]
+                        == body["ModelPackageDescription"],
+                    }
+                )
+            if call["operation"] == "UpdateModelPackage":
+                client.update_model_package(**body)
+                kept = client.describe_model_package(ModelPackageName=body["ModelPackageArn"])
+                answers.append([kept["ModelApprovalStatus"], kept["ApprovalDescription"]])
+        print(json.dumps(answers))
+
+
+modes = {"recorded": recorded, "drive": drive, "moto": moto, "registry": registry, "moto-registry": moto_registry}
+modes[sys.argv[1]](*sys.argv[2:])

@@ -5,7 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { ApiError } from './api-error.ts';
+import { Lineage } from './lineage.ts';
 import { LogStreams } from './log-streams.ts';
+import { type Caller, ModelPackages } from './model-packages.ts';
 import { Objects } from './objects.ts';
 import type { CreateInput } from './training-job.ts';
 import { type AccountRules, TrainingJobs } from './training-jobs.ts';
@@ -21,6 +23,12 @@ export interface DoubleOptions extends Partial<AccountRules> {
   graceMs?: number;
   /** What an access key is good for. */
   keyIs?: (accessKeyId: string) => 'valid' | 'expired' | 'unknown';
+  /** Whose an access key is; default: a user of that name. */
+  identityOf?: (accessKeyId: string) => string;
+  /** Model package groups that the account may have. */
+  packageGroups?: number;
+  /** A new model package is Pending so long. */
+  packageSettlesMs?: number;
 }
 
 export interface RecordedCall {
@@ -34,16 +42,20 @@ export interface RecordedCall {
 export interface SageMakerDouble {
   url: string;
   jobs: TrainingJobs;
+  packages: ModelPackages;
+  lineage: Lineage;
   calls: RecordedCall[];
   /** The next call of this operation is carried out, and its reply is lost. */
   loseReplyOf(operation: string): void;
+  /** Replies that are still to be lost. */
+  readonly repliesToLose: number;
   stop(): Promise<void>;
 }
 
 export const defaultRole = 'arn:aws:iam::123456789012:role/goto3-training';
 
 /**
- * SageMaker training jobs and their CloudWatch logs: awsJson1.1 over HTTP on 127.0.0.1, stateful, with programs that really
+ * SageMaker training jobs with their CloudWatch logs, model packages and lineage: awsJson1.1 over HTTP on 127.0.0.1, stateful, with programs that really
  * run. Signatures are not checked, only which key signed for which region.
  */
 export async function startSageMakerDouble(options: DoubleOptions): Promise<SageMakerDouble> {
@@ -60,7 +72,28 @@ export async function startSageMakerDouble(options: DoubleOptions): Promise<Sage
     },
     { objects: new Objects(options.s3), logs, folder: options.folder, region, graceMs: options.graceMs ?? 120_000 },
   );
-  const operations: Record<string, (input: never) => object> = {
+  const packages = new ModelPackages(
+    { account, region, settlesMs: options.packageSettlesMs ?? 20, groups: options.packageGroups ?? 1_000 },
+    (ResourceArn, tags) => jobs.addTags({ ResourceArn, Tags: [...tags] }),
+  );
+  const lineage = new Lineage({ account, region });
+  const { identityOf = (key: string) => `arn:aws:iam::${account}:user/${key}` } = options;
+  const operations: Record<string, (input: never, caller: Caller) => object> = {
+    'SageMaker.CreateModelPackageGroup': packages.createGroup.bind(packages),
+    'SageMaker.DescribeModelPackageGroup': packages.describeGroup.bind(packages),
+    'SageMaker.CreateModelPackage': packages.create.bind(packages),
+    'SageMaker.DescribeModelPackage': packages.describe.bind(packages),
+    'SageMaker.ListModelPackages': packages.list.bind(packages),
+    'SageMaker.UpdateModelPackage': packages.update.bind(packages),
+    'SageMaker.DeleteModelPackage': packages.delete.bind(packages),
+    'SageMaker.CreateArtifact': lineage.createArtifact.bind(lineage),
+    'SageMaker.ListArtifacts': lineage.listArtifacts.bind(lineage),
+    'SageMaker.CreateAction': lineage.createAction.bind(lineage),
+    'SageMaker.DescribeAction': lineage.describeAction.bind(lineage),
+    'SageMaker.CreateContext': lineage.createContext.bind(lineage),
+    'SageMaker.DescribeContext': lineage.describeContext.bind(lineage),
+    'SageMaker.AddAssociation': lineage.addAssociation.bind(lineage),
+    'SageMaker.ListAssociations': lineage.listAssociations.bind(lineage),
     'SageMaker.CreateTrainingJob': (input: CreateInput) => jobs.create(input),
     'SageMaker.DescribeTrainingJob': (input: object) => jobs.describe(input),
     'SageMaker.StopTrainingJob': (input: object) => jobs.stop(input),
@@ -79,8 +112,13 @@ export async function startSageMakerDouble(options: DoubleOptions): Promise<Sage
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     jobs,
+    packages,
+    lineage,
     calls,
     loseReplyOf: (operation) => lost.push(operation),
+    get repliesToLose() {
+      return lost.length;
+    },
     async stop() {
       for (const job of jobs.all()) await job.destroy();
       server.closeAllConnections();
@@ -95,19 +133,19 @@ export async function startSageMakerDouble(options: DoubleOptions): Promise<Sage
     let status = 200;
     let answer: object;
     try {
-      authenticate(request);
+      const caller = { arn: identityOf(authenticate(request)) };
       if (!throttle.allows(operation)) throw new ApiError('ThrottlingException', 'Rate exceeded');
       const run = operations[target];
       if (!run) throw new ApiError('UnknownOperationException', `no ${target} here`);
-      answer = run(body);
+      answer = run(body, caller);
     } catch (error) {
       const failure = error instanceof ApiError ? error : new ApiError('InternalFailure', String(error), 500);
       status = failure.status;
       answer = { __type: failure.code, message: failure.message };
     }
     calls.push({ service, operation, body, status, answer });
-    if (lost[0] === operation) {
-      lost.shift();
+    if (lost.includes(operation)) {
+      lost.splice(lost.indexOf(operation), 1);
       request.socket.destroy();
       return;
     }
@@ -115,8 +153,8 @@ export async function startSageMakerDouble(options: DoubleOptions): Promise<Sage
     response.writeHead(status, headers).end(JSON.stringify(answer));
   }
 
-  /** CommonErrors: ExpiredTokenException and UnrecognizedClientException, 403. */
-  function authenticate(request: IncomingMessage): void {
+  /** Returns the access key. CommonErrors: ExpiredTokenException and UnrecognizedClientException, 403. */
+  function authenticate(request: IncomingMessage): string {
     const scope = /Credential=([^/]+)\/\d{8}\/([^/]+)\//.exec(request.headers.authorization ?? '');
     if (!scope) throw new ApiError('MissingAuthenticationTokenException', 'Missing Authentication Token', 403);
     const is = keyIs(scope[1]!);
@@ -127,6 +165,7 @@ export async function startSageMakerDouble(options: DoubleOptions): Promise<Sage
     // What every service says to a signature for elsewhere (IAM user guide, troubleshooting SigV4).
     if (scope[2] !== region)
       throw new ApiError('InvalidSignatureException', `Credential should be scoped to a valid region. `, 403);
+    return scope[1]!;
   }
 }
 
