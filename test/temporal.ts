@@ -73,10 +73,10 @@ export async function startWorkers(
   };
 }
 
-/** Waits on a condition with a deadline; its last error or value is in the failure. */
+/** Waits on a condition with a deadline; nothing, null and false are "not yet". Its last error or value is in the failure. */
 export async function eventually<T>(
   what: string,
-  probe: () => Promise<T | undefined | false>,
+  probe: () => Promise<T | undefined | null | false>,
   withinMs = 20_000,
 ): Promise<T> {
   const deadline = Date.now() + withinMs;
@@ -84,7 +84,7 @@ export async function eventually<T>(
   while (Date.now() < deadline) {
     try {
       const value = await probe();
-      if (value !== undefined && value !== false) return value;
+      if (value !== undefined && value !== null && value !== false) return value;
       last = value;
     } catch (error) {
       last = error;

@@ -8,6 +8,7 @@ import { invoke } from '../serving/client.ts';
 import { healthyBelow, type Sickness } from '../serving/sick-models.ts';
 import { eventually } from '../temporal.ts';
 import { LoopUnderFault } from './harness/loop.ts';
+import { pointRows } from './harness/rows.ts';
 import { sharedStack } from './harness/shared-stack.ts';
 import type { StackUnderFault } from './harness/stack.ts';
 import { Story } from './harness/story.ts';
@@ -79,6 +80,15 @@ describe('a candidate that passed its gate and', function () {
     assert.notEqual(current?.model, report.candidate);
   }
 
+  /** Nobody waits for what happens after a promotion: the endpoint says it itself. */
+  async function isRolledBack({ candidate }: CycleReport, withinMs: number): Promise<void> {
+    const isOver = async (): Promise<boolean> => {
+      const { last } = await status();
+      return last?.model === candidate && last?.outcome === 'rolledBack';
+    };
+    await eventually('it is rolled back', isOver, withinMs);
+  }
+
   /** When the endpoint was told to serve something else for the last time. */
   async function toldAtMs(): Promise<number> {
     const ref = await stack.goto3.store.refs.read(`endpoints/${endpoint}/desired`);
@@ -142,6 +152,32 @@ describe('a candidate that passed its gate and', function () {
     await story.end({ note: `the candidate failed 0 of ${candidate.asked} requests, ${waited}` });
   });
 
+  it('dies after its promotion is rolled back by its probation', async () => {
+    const story = new Story(stack, 'a version that kills its process after its promotion');
+    const report = await rollOut('dies');
+    assert.equal(report.outcome, 'deployed', report.detail);
+    assert.ok((await status()).probation, 'it is in probation');
+    const { crashes } = (await replica()).inference;
+    traffic.rowOf = withUnseenRows;
+    story.hasFired('its traffic turns deadly');
+    await isRolledBack(report, 120_000);
+    const rolledBackAtMs = await toldAtMs();
+    story.goesOn(rolledBackAtMs);
+    await isBarred(report);
+    assert.ok((await replica()).inference.crashes > crashes, 'it has died');
+    await eventually(
+      'the version before has answered',
+      async () => traffic.requests.filter((r) => r.atMs > rolledBackAtMs + 2_000).length > 60,
+    );
+    await traffic.stop();
+    // A replica looks for a new state every 500 ms.
+    assert.deepEqual(traffic.failedSince(rolledBackAtMs + 1_000), []);
+    const { last } = await status();
+    assert.match(last?.reason ?? '', /on the version before on the same traffic/);
+    const failed = traffic.failedSince(story.firedAtMs).length;
+    await story.end({ note: `${failed} requests failed until then, none after` });
+  });
+
   it('fails while the cpu worker stands still is rolled back all the same', async () => {
     const story = new Story(stack, 'the cpu worker is stopped while a rollback is needed');
     // Without a request a canary waits: its fault comes when the worker stands.
@@ -185,6 +221,36 @@ describe('a candidate that passed its gate and', function () {
     await traffic.stop();
     assert.deepEqual(traffic.failedSince(0), []);
     await story.end({ note: `${traffic.requests.length} requests meanwhile, none failed` });
+  });
+
+  // Last: its rows come into the hold-out, where every later gate sees them.
+  it('answers wrongly where no hold-out looks is rolled back when the labels come', async () => {
+    const story = new Story(stack, 'a candidate that answers wrongly');
+    const report = await rollOut('answersWrongly');
+    assert.equal(report.outcome, 'deployed', report.detail);
+    const unseen = pointRows(1_000_000, 240)
+      .filter(({ kind }) => kind === 'spam')
+      .map((row) => ({ ...row, x: healthyBelow + 10 }));
+    const url = stack.endpointUrl(endpoint);
+    let wrong = 0;
+    for (const { id, x, y } of unseen) {
+      const { predictions } = await invoke({ url }, { x, y }, { [inferenceHeaders.inferenceId]: id });
+      if (predictions[0]!.label === 'ham') wrong += 1;
+    }
+    assert.equal(wrong, unseen.length);
+    story.hasFired(`${wrong} wrong answers`);
+    await loop.sicken(undefined);
+    await loop.append(unseen);
+    cycle += 1;
+    await stack.goto3.loop('ward').newData(unseen.length);
+    await isRolledBack(report, 180_000);
+    story.goesOn(await toldAtMs());
+    await isBarred(report);
+    assert.match((await status()).last?.reason ?? '', /Live accuracy differs by -/);
+    await loop.report(cycle, 300_000);
+    await traffic.stop();
+    assert.deepEqual(traffic.failedSince(0), []);
+    await story.end({ note: 'found by delayed labels: the seconds are those of the cycle that brings them' });
   });
 });
 
