@@ -11,9 +11,10 @@ import { FreshLabels, GatheredRows, newestTimeOf, waitingRows } from './data/del
 import { KnownRows } from './data/known-rows.ts';
 import { compareLabels, lowLiveAccuracy } from './data/live-accuracy.ts';
 import { type ProgramDeps, runDataProgram } from './data/program.ts';
-import { readRow, readRows } from './data/rows.ts';
+import { type DataRow, readRow, readRows } from './data/rows.ts';
 import { partingOf, type SegmentFacts, writeSegment } from './data/segment.ts';
 import { badData, invalidInput, notYet } from './failures.ts';
+import { Monitor } from './monitor/monitor.ts';
 import { pulse } from './pulse.ts';
 import { asRef } from './refs.ts';
 import { readSpec, type Spec } from './spec.ts';
@@ -26,6 +27,7 @@ export function createDataActivities(deps: DataDeps): DataActivities {
   const { store } = deps;
   const knownRows = new KnownRows(store);
   const triggerOf = rememberingTriggers(store);
+  const monitor = new Monitor(store);
 
   return {
     async probeData({ loop, specDigest, waitMs }) {
@@ -36,7 +38,13 @@ export function createDataActivities(deps: DataDeps): DataActivities {
         const since = dataset?.cursor ?? '';
         const isKnown = await knownRows.of(loop, dataset);
         const fresh = new FreshLabels(newestTimeOf(dataset), spec.data.labelDelay);
-        for await (const row of waitingRows(store, dataset)) fresh.add(row);
+        const watched = Monitor.rowsOf(spec);
+        const add = (row: DataRow): void => {
+          fresh.add(row);
+          watched.drift?.add(row);
+          watched.bias?.add(row);
+        };
+        for await (const row of waitingRows(store, dataset)) add(row);
         const unfit = { rows: 0, first: '' };
         let fits = false;
         await runDataProgram(deps, { data: spec.data, folder, since }, signal, (value) => {
@@ -46,7 +54,7 @@ export function createDataActivities(deps: DataDeps): DataActivities {
             unfit.rows += 1;
           } else {
             fits = true;
-            if (!isKnown(row.id)) fresh.add(row);
+            if (!isKnown(row.id)) add(row);
           }
         });
         // Rows that do not fit start no cycle that could say so; where they are all there is, nobody else would.
@@ -54,7 +62,8 @@ export function createDataActivities(deps: DataDeps): DataActivities {
           throw badData(`${spec.data.program.join(' ')}: none of ${unfit.rows} rows fits the schema: ${unfit.first}`);
         const settled = fresh.settled();
         say({ newRows: settled.size });
-        const trigger = await triggerOf(spec, since, settled);
+        const known = ref && dataset ? { digest: ref.digest, manifest: dataset } : null;
+        const trigger = (await triggerOf(spec, since, settled)) ?? (await monitor.look(spec, known, watched, settled));
         if (!trigger && waitMs !== null) throw notYet(`${settled.size} new rows`, waitMs);
         return { newRows: settled.size, trigger };
       };

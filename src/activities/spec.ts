@@ -32,6 +32,7 @@ export const loopPlanOf = (spec: LoopSpec): LoopPlan => ({
   pollMs: spec.data.poll === 'push' ? null : spec.data.poll,
   newRows: spec.triggers.newRows ?? null,
   liveAccuracyBelow: spec.triggers.liveAccuracyBelow ?? null,
+  ...((spec.triggers.drift || spec.triggers.bias) && { monitors: true as const }),
   minIntervalMs: spec.limits.minInterval,
   cyclesPerDay: spec.limits.cyclesPerDay,
   gpuHoursPerDay: spec.limits.gpuHoursPerDay,

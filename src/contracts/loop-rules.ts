@@ -80,11 +80,19 @@ function taskProblems({ data, quantize, triggers, rollout }: LoopSpec): RuleProb
     if (quantize[other] !== undefined)
       problems.push({ path: ['quantize', other], message: `expected ${wanted}: data.task is ${data.task}` });
   }
+  if (triggers.bias && data.slices.length === 0)
+    problems.push({
+      path: ['triggers', 'bias'],
+      message: 'compares groups of rows: name their columns in data.slices',
+    });
+  if (triggers.bias && rollout === 'none')
+    problems.push({ path: ['triggers', 'bias'], message: 'reads live answers, and rollout is none: leave it out' });
   if (data.task === 'classification') return problems;
   const message = 'compares classes, and data.task is regression: leave it out';
   if (data.checks.labelDisagreement !== undefined)
     problems.push({ path: ['data', 'checks', 'labelDisagreement'], message });
   if (triggers.liveAccuracyBelow !== undefined) problems.push({ path: ['triggers', 'liveAccuracyBelow'], message });
+  if (triggers.bias) problems.push({ path: ['triggers', 'bias'], message });
   if (rollout !== 'none' && rollout.probation) problems.push({ path: ['rollout', 'probation'], message });
   return problems;
 }

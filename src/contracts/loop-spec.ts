@@ -231,6 +231,16 @@ const rolloutSchema = z.strictObject({
     .optional(),
 });
 
+/** Rows or answers that are compared at a time: fewer say nothing, more are old before they are looked at. */
+const monitorWindow = z.number().int().min(50).max(20_000).default(500);
+/** How often the monitor may ever be wrong against one reference. */
+const falseAlarms = withUnit((t) => {
+  const part = parseShare(t);
+  if (part === 0 || part > 0.2)
+    throw new UnitError(`expected a share above 0% and at most 20%, got ${JSON.stringify(t)}`);
+  return part;
+}, '1%').default(0.01);
+
 const cron = z
   .string()
   .meta({ examples: ['0 3 * * *'] })
@@ -278,6 +288,25 @@ export const LoopSpecSchema = z
         newRows: z.number().int().positive().optional(),
         schedule: z.strictObject({ cron, timezone: timezone.default('UTC') }).optional(),
         liveAccuracyBelow: z.number().min(0).max(1).optional(),
+        drift: z
+          .strictObject({
+            /** Population stability index; a shift that is certain and smaller starts nothing. */
+            psiAbove: z.number().positive().max(10).default(0.2),
+            window: monitorWindow,
+            falseAlarms,
+          })
+          .optional(),
+        bias: z
+          .strictObject({
+            /** The class that is good, or bad, to get. */
+            positive: z.string().min(1).max(256),
+            differenceAbove: allowedPoints.default(0.1),
+            /** Rows that a group needs in a window. */
+            minRows: z.number().int().positive().default(30),
+            window: monitorWindow,
+            falseAlarms,
+          })
+          .optional(),
       })
       .prefault({}),
     limits: z

@@ -288,7 +288,39 @@ describe('loop file: spec', () => {
       (s) => (s.data.labelDelay = 86400),
       'data.labelDelay: expected string, received number',
     ],
-    ['drift, before the monitor exists', (s) => (s.triggers.drift = 0.1), 'triggers.drift: unknown field'],
+    ['drift as a number', (s) => (s.triggers.drift = 0.1), 'triggers.drift: expected'],
+    [
+      'a monitor that may always be wrong',
+      (s) => (s.triggers.drift = { falseAlarms: '50%' }),
+      'triggers.drift.falseAlarms: expected a share above 0% and at most 20%, got "50%"',
+    ],
+    [
+      'a window of a few rows',
+      (s) => (s.triggers.drift = { window: 10 }),
+      'triggers.drift.window: expected number to be >=50',
+    ],
+    [
+      'bias without groups',
+      (s) => {
+        s.data.slices = [];
+        for (const metric of s.gate.metrics) delete metric.slices;
+        s.triggers.bias = { positive: 'spam' };
+      },
+      'triggers.bias: compares groups of rows: name their columns in data.slices',
+    ],
+    [
+      'bias of answers that nobody gives',
+      (s) => Object.assign(s, { rollout: 'none', triggers: { bias: { positive: 'spam' } } }),
+      'triggers.bias: reads live answers, and rollout is none',
+    ],
+    [
+      'bias of numbers',
+      (s) => {
+        s.data.task = 'regression';
+        s.triggers.bias = { positive: 'spam' };
+      },
+      'triggers.bias: compares classes, and data.task is regression',
+    ],
     [
       'accuracy as percent',
       (s) => (s.triggers.liveAccuracyBelow = 95),

@@ -76,7 +76,7 @@ export class LoopMachine {
       if (gate.atMs > nowMs) return waitFor(gate.because, gate.atMs);
       return { kind: 'open', reason: queued.reason, by: queued.by };
     }
-    const watchesData = plan.newRows !== null || plan.liveAccuracyBelow !== null;
+    const watchesData = plan.newRows !== null || plan.liveAccuracyBelow !== null || plan.monitors === true;
     return {
       ...waitFor(watchesData ? 'new data' : 'a request to retrain'),
       watchData: watchesData && (plan.pollMs !== null || this.state.dataHint),

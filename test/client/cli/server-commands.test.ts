@@ -90,6 +90,7 @@ describe('commands that ask workflows', function () {
     assert.match(status.stdout, /^state +paused$/m);
     assert.match(status.stdout, /^paused +by tester at .*: the warehouse moves$/m);
     assert.equal((await goto3.loop('asked').resume('r', 'back')).reason, 'resumed');
+    assert.equal((documentOf(await cli('loop', 'status', 'asked', '--json')) as { monitor: unknown }).monitor, null);
   });
 
   it('a loop that nobody applied is named, with the command that starts it', async () => {

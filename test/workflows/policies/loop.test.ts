@@ -79,6 +79,15 @@ describe('policies/loop', () => {
     assert.ok(after.kind === 'wait' && after.watchData, 'data may have come while the cycle ran');
   });
 
+  it('watches data for a monitor alone, and not without any reason to', () => {
+    const none = { newRows: null, liveAccuracyBelow: null };
+    const watches = (plan: Partial<LoopPlan>): boolean => {
+      const step = machineWith({ ...none, ...plan }).next(0);
+      return step.kind === 'wait' && step.watchData;
+    };
+    assert.deepEqual([watches({}), watches({ monitors: true })], [false, true]);
+  });
+
   it('refuses what the day’s limits do not allow, and says from when on', () => {
     const machine = machineWith({ cyclesPerDay: 1 });
     machine.retrain(request('a'), 0);

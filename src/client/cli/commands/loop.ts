@@ -41,7 +41,10 @@ export function registerLoop(program: Command): void {
   ]).action(
     runs<object, [name: string]>(async (session, _options, name) => {
       const goto3 = await session.goto3();
-      const document = await goto3.loop(name).status();
+      const { monitorLines, monitorRecord } = await import('../monitor-facts.ts');
+      const status = await goto3.loop(name).status();
+      const monitor = await monitorRecord(await session.store(), name);
+      const document = { ...status, monitor };
       const { running, queued, paused, blocked, command, last, nextNotBeforeMs } = document;
       const text = facts(
         [
@@ -57,6 +60,7 @@ export function registerLoop(program: Command): void {
           ['last', last ? `cycle ${last.n}: ${last.outcome} (${last.detail})` : 'no cycle yet'],
           ['today', `${document.cyclesToday} cycles, ${document.gpuHoursToday.toFixed(3)} GPU hours`],
           ['failures in a row', String(document.consecutiveFailures)],
+          ...(monitor ? monitorLines(monitor) : []),
           ['finished cycles', String(document.finishedCycles)],
           ['spec', document.specDigest],
         ],
