@@ -6,10 +6,10 @@ export function registerStatus(program: Command): void {
     'status',
     'status --json                                     the same for programs; parts that are missing are in .problems',
   ]).action(
-    runs(async (session) => {
+    runs<{ env?: string }>(async (session, { env }) => {
       const { collectStatus } = await import('../status/collect.ts');
       const { statusText } = await import('../status/render.ts');
-      const document = await collectStatus(session);
+      const document = await collectStatus(session, env);
       return { document, text: statusText(document, session.output) };
     }),
   );

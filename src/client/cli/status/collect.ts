@@ -4,6 +4,7 @@ import type { Store } from '../../../store/types.ts';
 import { type EndpointFacts, endpointFacts, endpointNames } from '../endpoint-facts.ts';
 import { type LoopFacts, listLoops } from '../loop-facts.ts';
 import type { Session } from '../session.ts';
+import { promotionNeeds, type WaitingPromotion, waitingPromotions } from './promotions.ts';
 import { type QueueStatus, queueStatuses } from './queues.ts';
 import { within } from './within.ts';
 import { askWorkflows, type OpenCycle, type OpenEndpoint, type OpenLoop, openWorkflows } from './workflows.ts';
@@ -24,6 +25,8 @@ export interface StatusPage {
   loops: LoopFacts[];
   cycles: OpenCycle[];
   endpoints: ({ name: string } & EndpointFacts)[];
+  /** Versions from other environments that wait for an approver. */
+  promotions: WaitingPromotion[];
   /** What waits for a person. */
   attention: Attention[];
   /** Parts that could not be found out, and what is wrong. */
@@ -34,11 +37,14 @@ export interface StatusPage {
 const localWithinMs = 4_000;
 const serverWithinMs = 9_000;
 
-/** Everything on one page, from whatever answers: processes, store, server, workflows. */
-export async function collectStatus(session: Session): Promise<StatusPage> {
+/**
+ * Everything on one page, from whatever answers: processes, store, server, workflows.
+ * @param env of the command line
+ */
+export async function collectStatus(session: Session, env?: string): Promise<StatusPage> {
   const { home } = session.environment;
   const store = session.store();
-  const [stack, applied, served, server] = await Promise.all([
+  const [stack, applied, served, promoted, server] = await Promise.all([
     within(localWithinMs, 'stack', stackStatus(stateLayout(home))),
     within(
       localWithinMs,
@@ -46,11 +52,17 @@ export async function collectStatus(session: Session): Promise<StatusPage> {
       store.then((opened) => listLoops(opened, undefined)),
     ),
     within(localWithinMs, 'endpoints in the store', store.then(endpointsOf)),
+    within(
+      localWithinMs,
+      'promotions in the store',
+      store.then((opened) => waitingPromotions(opened)),
+    ),
     within(serverWithinMs, 'Temporal', fromServer(session)),
   ]);
   const open = server.value;
   const loops = (applied.value ?? []).map((loop) => withPresent(loop, open?.loops));
   const endpoints = served.value ?? [];
+  const promotions = promoted.value ?? [];
   return {
     home,
     stack: stack.value ?? null,
@@ -58,9 +70,15 @@ export async function collectStatus(session: Session): Promise<StatusPage> {
     loops,
     cycles: open?.cycles ?? [],
     endpoints,
-    attention: attention(open?.loops ?? [], open?.cycles ?? [], endpoints, open?.endpoints ?? []),
+    promotions,
+    attention: [
+      ...attention(open?.loops ?? [], open?.cycles ?? [], endpoints, open?.endpoints ?? []),
+      ...promotions.map((promotion) => promotionNeeds(promotion, env)),
+    ],
     problems: [
-      ...[stack.problem, applied.problem, served.problem, server.problem].filter((p) => p !== undefined),
+      ...[stack.problem, applied.problem, served.problem, promoted.problem, server.problem].filter(
+        (p) => p !== undefined,
+      ),
       ...(open?.workers ?? []).map(({ problem }) => problem).filter((p) => p !== null),
     ],
   };
