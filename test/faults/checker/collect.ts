@@ -27,8 +27,14 @@ const answeredBefore = (requests: Evidence['requests'], atMs: number): Evidence[
     Object.entries(requests).map(([name, all]) => [name, all.filter((r) => (r.answeredAtMs ?? r.atMs) < atMs)]),
   );
 
+/** What is read of a stack, on one machine (StackUnderFault) or on many (test/scale-out). */
+export type StackToJudge = Pick<
+  StackUnderFault,
+  'home' | 'layout' | 'environment' | 'goto3' | 'log' | 'pastHistories' | 'trainerStarts'
+>;
+
 /** Reads everything that a stack has left so far. It may go on meanwhile: what is there is whole at every instant. */
-export async function collectEvidence(stack: StackUnderFault): Promise<Evidence> {
+export async function collectEvidence(stack: StackToJudge): Promise<Evidence> {
   // What follows comes before what it follows from: a record before the generation it names, a job before the history
   // that asked for it, a ref before the blob that it points to. Then nothing that happens meanwhile looks like a loss.
   const commands = [...stack.log.commands];
@@ -119,7 +125,7 @@ async function replay(all: readonly Recorded[]): Promise<void> {
 
 type WithText = HistoryEvidence & { text: string };
 
-async function readHistories({ goto3: { temporal } }: StackUnderFault): Promise<WithText[]> {
+async function readHistories({ goto3: { temporal } }: StackToJudge): Promise<WithText[]> {
   const found: WithText[] = [];
   const histories: Recorded[] = [];
   for await (const { workflowId, runId } of temporal.workflow.list()) {
@@ -141,7 +147,7 @@ async function readHistories({ goto3: { temporal } }: StackUnderFault): Promise<
   return found;
 }
 
-async function placesOf({ home, layout }: StackUnderFault, histories: readonly WithText[]): Promise<string[]> {
+async function placesOf({ home, layout }: StackToJudge, histories: readonly WithText[]): Promise<string[]> {
   const places = histories.filter(({ text }) => text.includes(plantedSecret)).map(({ workflowId }) => workflowId);
   for (const folder of [layout.store, layout.jobs, layout.logs, join(home, 'loops')])
     for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {

@@ -40,20 +40,23 @@ export interface LoopOptions {
   limits?: LoopFile['limits'];
 }
 
+/** What a loop needs of the stack that runs it: one machine's (StackUnderFault) or many's (test/scale-out). */
+export type StackOfLoops = Pick<StackUnderFault, 'home' | 'goto3' | 'log'>;
+
 /** A small real loop in a folder of its own below the home of a stack. */
 export class LoopUnderFault {
   readonly name: string;
   readonly folder: string;
-  private readonly stack: StackUnderFault;
+  private readonly stack: StackOfLoops;
   private delivered = 0;
 
-  private constructor(stack: StackUnderFault, name: string) {
+  private constructor(stack: StackOfLoops, name: string) {
     this.stack = stack;
     this.name = name;
     this.folder = join(stack.home, 'loops', name);
   }
 
-  static async write(stack: StackUnderFault, name: string, options: LoopOptions = {}): Promise<LoopUnderFault> {
+  static async write(stack: StackOfLoops, name: string, options: LoopOptions = {}): Promise<LoopUnderFault> {
     const loop = new LoopUnderFault(stack, name);
     const { trainer = { kind: 'quick' }, rows = 240 } = options;
     await mkdir(loop.folder, { recursive: true });
