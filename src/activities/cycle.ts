@@ -18,9 +18,11 @@ import { isUnreadable } from './unreadable.ts';
 export interface CycleDeps {
   store: Store;
   client: Client;
+  /** `sagemaker:<target>`, where models are registered too. */
+  registry?: string | undefined;
 }
 
-export function createCycleActivities({ store, client }: CycleDeps): CycleActivities {
+export function createCycleActivities({ store, client, registry }: CycleDeps): CycleActivities {
   return {
     async beginCycle({ loop, n, specDigest, inconclusiveBefore }) {
       const { spec, appliedBy } = await readSpec(store, specDigest);
@@ -53,6 +55,7 @@ export function createCycleActivities({ store, client }: CycleDeps): CycleActivi
         ...jobResourcesOf(spec.train),
         ...(spec.evaluate && { evaluation: jobResourcesOf(spec.evaluate) }),
         notifyOn: spec.notify?.on ?? [],
+        ...(registry !== undefined && { registry }),
       };
       return plan;
     },

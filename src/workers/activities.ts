@@ -11,6 +11,7 @@ import { createLoopActivities } from '../activities/loop.ts';
 import { ModelFolders } from '../activities/model-folders.ts';
 import { createNotifyActivities } from '../activities/notify.ts';
 import { createQuantizeActivities } from '../activities/quantize.ts';
+import { createRegistryActivities } from '../activities/registry.ts';
 import { createTrainActivities } from '../activities/train.ts';
 import { createWorkloadActivities } from '../activities/workload/workload.ts';
 import { hostQueue, machineName, type TaskQueue } from '../contracts/names.ts';
@@ -25,6 +26,7 @@ import type { Store } from '../store/types.ts';
 import { beating } from './beating.ts';
 import { remoteRunner } from './hpc.ts';
 import type { Logger } from './log.ts';
+import { mirroredRegistry } from './registry.ts';
 import { sageMakerRunner } from './sagemaker.ts';
 import { slurmRunner } from './slurm.ts';
 
@@ -69,12 +71,17 @@ export async function createActivities({
         pollMs: 200,
         leaving,
       });
+      const mirrored = await mirroredRegistry(environment.targetsFile, {
+        store,
+        log: (event, fields) => log.info(fields, event),
+      });
       return {
         ...beating({
           ...createLoopActivities({ store, client }),
-          ...createCycleActivities({ store, client }),
+          ...createCycleActivities({ store, client, registry: mirrored.name }),
           ...createNotifyActivities({ store, secrets }),
           ...createWorkloadActivities({ store }),
+          ...createRegistryActivities({ store, client, open: mirrored.open }),
           ...quick,
         }),
         // These beat by themselves, with what they have seen.

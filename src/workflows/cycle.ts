@@ -14,6 +14,7 @@ import { approve } from './cycle/approve.ts';
 import { fineTune } from './cycle/fine-tune.ts';
 import { evaluateAndJudge } from './cycle/judge.ts';
 import { hearCycleMessages } from './cycle/messages.ts';
+import { Mirror } from './cycle/mirror.ts';
 import { rollOut } from './cycle/roll-out.ts';
 import { type CycleRun, type Ending, enter, show } from './cycle/run.ts';
 import { takeSnapshot } from './cycle/take-snapshot.ts';
@@ -26,23 +27,24 @@ import { rootCause } from './root-cause.ts';
 export async function retrainCycle(input: CycleInput): Promise<CycleResult> {
   const cycle = new CycleMachine(input, Date.now());
   hearCycleMessages(cycle);
+  const mirror = new Mirror();
 
   const known: Partial<ReportDraft> = { gpuHours: 0 };
   let plan: CyclePlan | null = null;
   let ending: Ending;
   try {
     plan = await control.beginCycle(input);
-    ending = await stepsTwoToSeven({ cycle, plan, known, bell: new Bell() });
+    ending = await stepsTwoToSeven({ cycle, plan, known, bell: new Bell(), mirror });
   } catch (error) {
     ending = isCancellation(error)
       ? { outcome: 'cancelled', detail: 'cancelled by an operator' }
       : { outcome: 'failed', detail: rootCause(error) };
   }
-  return await CancellationScope.nonCancellable(() => close(cycle, plan, { ...known, ...ending }));
+  return await CancellationScope.nonCancellable(() => close(cycle, plan, mirror, { ...known, ...ending }));
 }
 
 async function stepsTwoToSeven(run: CycleRun): Promise<Ending> {
-  const { cycle, plan, known } = run;
+  const { cycle, plan, known, mirror } = run;
   const data = await takeSnapshot(run);
   if (!data) return { outcome: 'noData', detail: 'the data program gave no rows to train on' };
 
@@ -55,6 +57,7 @@ async function stepsTwoToSeven(run: CycleRun): Promise<Ending> {
 
   const { approved, byPerson, ...approval } = await approve(run, verdict);
   if (!approved) {
+    await mirror.decided({ approved, by: approval.by, reason: approval.reason, version: null });
     const detail = byPerson ? `by ${approval.by}: ${approval.reason}` : approval.reason;
     return { outcome: verdict.result === 'inconclusive' ? 'inconclusive' : 'rejected', detail };
   }
@@ -67,6 +70,8 @@ async function stepsTwoToSeven(run: CycleRun): Promise<Ending> {
   });
   known.version = version;
   cycle.learn('version', String(version));
+  await mirror.open(plan, verdict, null);
+  await mirror.decided({ approved, ...approval, version });
 
   if (plan.endpoint && plan.rollout)
     return await rollOut(run, plan.endpoint, { model: candidate, version, approvedByPerson: byPerson });
@@ -75,7 +80,12 @@ async function stepsTwoToSeven(run: CycleRun): Promise<Ending> {
 }
 
 /** The report goes to the store, where it counts; then the loop is told, if it is there. */
-async function close(cycle: CycleMachine, plan: CyclePlan | null, ending: Ending): Promise<CycleResult> {
+async function close(
+  cycle: CycleMachine,
+  plan: CyclePlan | null,
+  mirror: Mirror,
+  ending: Ending,
+): Promise<CycleResult> {
   enter(cycle, 'done', 'nothing');
   const { loop, n, reason } = cycle.input;
   const startedAt = new Date(cycle.startedAtMs).toISOString();
@@ -96,6 +106,8 @@ async function close(cycle: CycleMachine, plan: CyclePlan | null, ending: Ending
     .catch((error) => {
       log.warn('nobody took the report', { loop, n, problem: rootCause(error) });
     });
+  const { outcome } = finished;
+  await mirror.ended({ outcome, endpoint: outcome === 'deployed' ? (plan?.endpoint ?? null) : null });
   await condition(allHandlersFinished);
   return { ...finished, report };
 }

@@ -2,6 +2,7 @@ import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { JobResources } from '../contracts/job.ts';
 import type {
   Answer,
+  CycleEnded,
   CycleFinished,
   CycleStatus,
   DeployFinished,
@@ -11,6 +12,7 @@ import type {
   JobWorkflowStatus,
   LoopStatus,
   NewData,
+  RegistryDecision,
   Request,
   RetryCycle,
   RolloutPlan,
@@ -52,6 +54,10 @@ export const unfreezeUpdate = defineUpdate<Answer, [Request]>('unfreeze');
 export const shadowUpdate = defineUpdate<Answer, [ShadowRequest]>('shadow');
 export const endpointStatusQuery = defineQuery<EndpointStatus>('status');
 
+// mirror of a registry
+export const registryDecidedSignal = defineSignal<[RegistryDecision]>('decided');
+export const cycleEndedSignal = defineSignal<[CycleEnded]>('cycleEnded');
+
 // job
 export const jobStatusQuery = defineQuery<JobWorkflowStatus>('status');
 
@@ -88,6 +94,13 @@ export const decodeDeployFinished = object<DeployFinished>({
   reason: text(4_000),
   deployment: nullable(digest),
 });
+export const decodeRegistryDecision = object<RegistryDecision>({
+  approved: flag,
+  by: text(256),
+  reason: text(4_000),
+  version: nullable(number({ min: 1, integer: true })),
+});
+export const decodeCycleEnded = object<CycleEnded>({ outcome: text(64), endpoint: nullable(name) });
 const decodeRolloutPlan = object<RolloutPlan>({
   canary: list(number({ min: 0, max: 100 }), { max: 20 }),
   atLeastRequests: number({ min: 1, integer: true }),

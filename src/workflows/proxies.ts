@@ -9,6 +9,7 @@ import type {
   LoopActivities,
   NotifyActivities,
   QuantizeActivities,
+  RegistryActivities,
   TrainActivities,
 } from '../contracts/activities.ts';
 import { taskQueues } from '../contracts/names.ts';
@@ -37,6 +38,19 @@ export const notifying = proxyActivities<NotifyActivities>({
   scheduleToCloseTimeout: '1d',
   cancellationType: ActivityCancellationType.TRY_CANCEL,
   retry: { initialInterval: '250ms', backoffCoefficient: 2, maximumInterval: '5m' },
+});
+
+/** A registry elsewhere may be away, or refuse until somebody changes a policy: for days, and nothing waits for it. */
+const untilItWorks = {
+  taskQueue: taskQueues.control,
+  startToCloseTimeout: '5m',
+  heartbeatTimeout: '30s',
+  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '5m' },
+} as const;
+export const mirroring = proxyActivities<Omit<RegistryActivities, 'awaitRegistryApproval'>>(untilItWorks);
+export const watchingApproval = proxyActivities<Pick<RegistryActivities, 'awaitRegistryApproval'>>({
+  ...untilItWorks,
+  cancellationType: ActivityCancellationType.TRY_CANCEL,
 });
 
 /** Watches an endpoint; cancelled when something more urgent comes. */

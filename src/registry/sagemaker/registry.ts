@@ -1,9 +1,10 @@
 import type { DescribeModelPackageCommandOutput, ModelApprovalStatus, UserContext } from '@aws-sdk/client-sagemaker';
 import type { Digest } from '../../contracts/digest.ts';
-import type { Registrable } from '../../contracts/messages.ts';
+import type { Approvers, Registrable } from '../../contracts/messages.ts';
 import type { SageMakerRegistryTarget } from '../../contracts/sagemaker-target.ts';
 import { canonicalBytes } from '../../store/canonical-json.ts';
 import type { Store } from '../../store/types.ts';
+import { approverOf } from './approver.ts';
 import { type Candidate, readCandidate } from './candidate.ts';
 import { PackageNotReady, RegistryRefused } from './errors.ts';
 import type { LineageApi } from './lineage-api.ts';
@@ -94,6 +95,16 @@ export class SageMakerRegistry {
       default:
         throw new PackageNotReady(`${arn} is ${made?.ModelPackageStatus ?? 'not there yet'}`);
     }
+  }
+
+  /** Looks at a package that waits come so often. */
+  get pollMs(): number {
+    return this.#options.target.pollMs;
+  }
+
+  /** Under which name the one who decided is judged. */
+  approver({ who }: PackageApproval, approvers: Approvers): string {
+    return approverOf(who, approvers);
   }
 
   /** Undefined when the package was deleted. */

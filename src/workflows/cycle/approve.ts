@@ -18,6 +18,7 @@ export async function approve(run: CycleRun, verdict: GateResult): Promise<Appro
   if (rule === 'hold') return { approved: false, by: 'gate', reason, byPerson: false };
   if (rule === 'auto') return { approved: true, by: 'gate', reason, byPerson: false };
 
+  await run.mirror.open(plan, verdict, { by: rule.by, notBy: rule.notBy });
   enter(cycle, 'approval', `one of ${rule.by.join(', ')}`);
   const id = `${plan.loop}/${plan.n}`;
   const text = `${id} waits for approval: verdict ${verdict.result}, ${reason}`;

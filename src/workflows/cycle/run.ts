@@ -6,12 +6,14 @@ import { showAttention } from '../attention.ts';
 import type { Bell } from '../bell.ts';
 import type { CycleMachine, PersonsWord, Waiting } from '../policies/cycle.ts';
 import { cycleDetails } from '../policies/details.ts';
+import type { Mirror } from './mirror.ts';
 
 /** What every step of a cycle has at hand. */
 export interface CycleRun {
   cycle: CycleMachine;
   plan: CyclePlan;
   bell: Bell;
+  mirror: Mirror;
   /** What the report will say, as far as it is known by now: a cycle that fails half-way reports it too. */
   known: Partial<ReportDraft>;
 }
