@@ -55,5 +55,8 @@ export const notYet = (message: string, againInMs: number): ApplicationFailure =
 export const badData = (message: string): ApplicationFailure =>
   ApplicationFailure.nonRetryable(message, failureTypes.badData);
 
+export const dataProgramFailed = (message: string): ApplicationFailure =>
+  ApplicationFailure.retryable(message, failureTypes.dataProgramFailed);
+
 export const invalidInput = (message: string): ApplicationFailure =>
   ApplicationFailure.nonRetryable(message, failureTypes.invalidInput);

@@ -9,6 +9,8 @@ export const failureTypes = {
   jobConflict: 'JobConflict',
   jobFailed: 'JobFailed',
   badData: 'BadData',
+  /** The data program ended with an exit code, by a signal, or hung: its database may come back, so a retry may succeed. */
+  dataProgramFailed: 'DataProgramFailed',
   /** The evaluation program ended well and left what cannot be judged. */
   badEvaluation: 'BadEvaluation',
   corruptBlob: 'CorruptBlob',

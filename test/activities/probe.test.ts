@@ -117,6 +117,20 @@ describe('probe for new data', () => {
     assert.deepEqual([fine.type, heartbeatDetails], ['NotYet', { newRows: 1 }]);
   });
 
+  it('a program that ends with an exit code has growing pauses to recover, then fails for good, with its last words', async () => {
+    await house.write('fails.mjs', "console.error('connecting'); console.error('no such host'); process.exit(1);");
+    const failures = await looksOf(await house.apply({ data: { program: ['node', 'fails.mjs'] } }), 6);
+    assert.deepEqual(endsOf(failures), [
+      ...Array.from({ length: 5 }, () => ['DataProgramFailed', false]),
+      ['DataProgramFailed', true],
+    ]);
+    assert.deepEqual(
+      failures.map(({ nextRetryDelay }) => nextRetryDelay),
+      [1_000, 2_000, 4_000, 8_000, 16_000, undefined],
+    );
+    assert.match(failures[5]!.message, /exit code 1: connecting\nno such host$/);
+  });
+
   it('rows of which none fits are told, where no cycle would start to tell it', async () => {
     const spec = await house.apply({ triggers: { newRows: 10 } });
     const renamed = (n: number) => {
@@ -134,10 +148,5 @@ describe('probe for new data', () => {
   it('whatever else fails, the loop that asks lives on, and asks again', async () => {
     const noSpec = await looksOf(`sha256:${'0'.repeat(64)}` as Digest, 4);
     for (const failure of noSpec) assert.deepEqual([failure.type, failure.nonRetryable], ['NotFound', false]);
-    const fails = await house.apply({ data: { program: ['node', 'missing.mjs'] } });
-    for (const { nonRetryable, message } of await looksOf(fails, 4)) {
-      assert.equal(nonRetryable, false);
-      assert.match(message, /exit code 1/);
-    }
   });
 });

@@ -143,6 +143,11 @@ describe('a data program that is broken', function () {
       () => feedIs(broken('restored from last month', `echo '{"cursor":"299"}'`)),
       /the cursor went back from 300 to 299.*; it said: restored from last month/,
     ],
+    [
+      'ends with an exit code',
+      () => feedIs(broken('relation mails does not exist', 'exit 3')),
+      /ended with exit code 3: relation mails does not exist/,
+    ],
   ];
   for (const [what, breakIt, why] of breaks)
     it(`${what}: the loop parks with its words, and goes on when it is repaired`, async () => {

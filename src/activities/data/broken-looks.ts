@@ -2,15 +2,23 @@ import { ApplicationFailure } from '@temporalio/common';
 import { failureTypes } from '../../contracts/failures.ts';
 import { toPassingFailure } from '../failures.ts';
 
-/** A file that is read while it is written, a program that is being replaced: right again at the next look. */
-const looksUntilParked = 3;
-
-/** What a person has to repair: the data program breaks its contract, or cannot be started at all. */
-const broken: ReadonlySet<unknown> = new Set([failureTypes.badData, failureTypes.invalidInput]);
+/**
+ * How many looks in a row end so before somebody has to repair it. A program that breaks its contract, or cannot be
+ * started at all: a file that is read while it is written is right again at the next look. One that ends with an exit
+ * code: its database is away, and with the pauses below it has half a minute, or five polls, to come back.
+ */
+const looksUntilParked: ReadonlyMap<unknown, number> = new Map([
+  [failureTypes.badData, 3],
+  [failureTypes.invalidInput, 3],
+  [failureTypes.dataProgramFailed, 6],
+]);
+/** After the first look that failed; twice as long after each further one. */
+const firstPauseMs = 1_000;
 
 /**
  * The failure of one look for new data. Whoever looks lives for years and looks again, whatever happened, with one
- * exception: a program that was broken at three looks in a row is broken, and its loop parks with the program's words.
+ * exception: a program that was broken, or failed, at several looks in a row needs a person, and its loop parks with the
+ * program's words.
  *
  * @param before heartbeat details of the attempt before, where broken looks are counted
  * @param againInMs until the next look; null: as retries go
@@ -22,14 +30,17 @@ export function afterFailedLook(
   againInMs: number | null,
 ): unknown {
   const failure = toPassingFailure(error);
-  if (!(failure instanceof ApplicationFailure) || !broken.has(failure.type)) return failure;
+  const most = failure instanceof ApplicationFailure ? looksUntilParked.get(failure.type) : undefined;
+  if (!(failure instanceof ApplicationFailure) || most === undefined) return failure;
   const brokenLooks = brokenLooksOf(before) + 1;
-  const { message, type } = failure;
-  if (brokenLooks >= looksUntilParked) return ApplicationFailure.nonRetryable(message, type);
+  const { message } = failure;
+  const type = failure.type!;
+  if (brokenLooks >= most) return ApplicationFailure.nonRetryable(message, type);
   say({ brokenLooks });
+  const pauseMs = type === failureTypes.dataProgramFailed ? firstPauseMs * 2 ** (brokenLooks - 1) : 1;
   return ApplicationFailure.create({
-    ...{ message, type: type! },
-    ...(againInMs !== null && { nextRetryDelay: Math.max(1, againInMs) }),
+    ...{ message, type },
+    ...(againInMs !== null && { nextRetryDelay: Math.max(pauseMs, againInMs) }),
   });
 }
 

@@ -4,7 +4,7 @@ import { allowedEnvironment } from '../../jobs/container-contract.ts';
 import { whyNotRunnable } from '../../jobs/local/executables.ts';
 import { type ProgramTools, resolveProgram, withPriority } from '../../jobs/program.ts';
 import { resolveSecrets, type SecretSource } from '../../jobs/secrets.ts';
-import { badData, invalidInput } from '../failures.ts';
+import { badData, dataProgramFailed, invalidInput } from '../failures.ts';
 import { readLines, UnreadableLine } from './lines.ts';
 
 export interface ProgramDeps {
@@ -17,11 +17,12 @@ export interface ProgramDeps {
 
 /** A row longer than this is a program that forgot its line ends. */
 const longestLineBytes = 16 * 2 ** 20;
-/** What is kept of stderr, and what of it an error shows; the difference hides secrets that the first cut would halve. */
+/**
+ * What is kept of stderr, and what of it an error shows: the whole message has to fit into what a parked loop says of
+ * itself. The difference hides secrets that the first cut would halve.
+ */
 const stderrKept = 64_000;
-const stderrShown = 4_000;
-/** Beside a breach of the contract: the whole message has to fit into what a parked loop says of itself. */
-const lastWordsShown = 1_500;
+const stderrShown = 1_500;
 const quietForMs = 30 * 60_000;
 const lastWordsWithinMs = 2_000;
 
@@ -29,8 +30,8 @@ const lastWordsWithinMs = 2_000;
  * Runs the data program: JSON lines on stdout from `--since <cursor>`, the last one `{"cursor": "..."}`. Calls `onRow` for
  * each line before it and returns the next cursor. The program and what it started are gone when this returns or throws.
  *
- * A program that fails throws with the end of its stderr, without its secrets (retried: its database may come back); one
- * that breaks the contract is `BadData`; one that is not there is `InvalidInput`.
+ * A program that fails is `DataProgramFailed` with the end of its stderr, without its secrets (retried: its database may
+ * come back); one that breaks the contract is `BadData`; one that is not there is `InvalidInput`.
  */
 export async function runDataProgram(
   deps: ProgramDeps,
@@ -67,7 +68,7 @@ export async function runDataProgram(
 
   /** What it said besides, for whoever repairs it. */
   const lastWords = (): string => {
-    const text = shown(stderr(), Object.values(secrets)).slice(-lastWordsShown);
+    const text = shown(stderr(), Object.values(secrets));
     return text === '' ? '' : `; it said: ${text}`;
   };
   let last: unknown;
@@ -81,9 +82,10 @@ export async function runDataProgram(
     }
     const failure = await end;
     signal.throwIfAborted();
-    if (hangs) throw new Error(`the data program ${name} printed nothing for too long and was ended`);
+    if (hangs)
+      throw dataProgramFailed(`the data program ${name} printed nothing for too long and was ended${lastWords()}`);
     if (failure !== null)
-      throw new Error(
+      throw dataProgramFailed(
         `the data program ${name} ${failure}: ${shown(stderr(), Object.values(secrets)) || 'nothing on stderr'}`,
       );
   } catch (error) {
