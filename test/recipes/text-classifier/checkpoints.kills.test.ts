@@ -1,16 +1,10 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { effects, rowsOf, smallTraining, TrainingJob } from './training-job.ts';
+import { effects, jobsOfTests, rowsOf, smallTraining, TrainingJob } from './training-job.ts';
 
 describe('text classifier: checkpoints', function () {
   this.timeout(60_000);
-  const jobs: TrainingJob[] = [];
-  async function jobWith(rows: Parameters<typeof TrainingJob.create>[0]): Promise<TrainingJob> {
-    const job = await TrainingJob.create(rows);
-    jobs.push(job);
-    return job;
-  }
-  afterEach(() => Promise.all(jobs.splice(0).map((job) => job.remove())));
+  const jobWith = jobsOfTests();
 
   it('killed with -9 at any of its effects and started again, ends with the bytes of an undisturbed run', async () => {
     const rows = rowsOf(60);

@@ -2,17 +2,11 @@ import assert from 'node:assert/strict';
 import { access, readdir, readFile } from 'node:fs/promises';
 import { ModelSignature } from '../../../src/contracts/model.ts';
 import { loadPredictor } from '../../../src/serving/predictor.ts';
-import { type Row, rowsOf, smallTraining, TrainingJob } from './training-job.ts';
+import { jobsOfTests, type Row, rowsOf, smallTraining, type TrainingJob } from './training-job.ts';
 
 describe('text classifier', function () {
   this.timeout(60_000);
-  const jobs: TrainingJob[] = [];
-  async function jobWith(rows: Parameters<typeof TrainingJob.create>[0]): Promise<TrainingJob> {
-    const job = await TrainingJob.create(rows);
-    jobs.push(job);
-    return job;
-  }
-  afterEach(() => Promise.all(jobs.splice(0).map((job) => job.remove())));
+  const jobWith = jobsOfTests();
 
   async function accuracyOn(rows: readonly Row[], job: TrainingJob): Promise<number> {
     const predictor = await loadPredictor(job.path('model'));

@@ -130,3 +130,14 @@ export class TrainingJob {
     return rm(this.folder, { recursive: true, force: true });
   }
 }
+
+/** Call it inside `describe`: makes jobs that are gone after each test. */
+export function jobsOfTests(): typeof TrainingJob.create {
+  const jobs: TrainingJob[] = [];
+  afterEach(() => Promise.all(jobs.splice(0).map((job) => job.remove())));
+  return async (rows) => {
+    const job = await TrainingJob.create(rows);
+    jobs.push(job);
+    return job;
+  };
+}
